@@ -1,0 +1,185 @@
+"""One frozen Settings, read once: arguments, then environment, then a TOML file, then defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from vision_rec.errors import InputError
+
+CONFIG_NAME = "vision-rec.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathSettings(_Section):
+    """Where data lives; relative paths resolve against the working folder."""
+
+    indexes: Path = Path("indexes")
+    data: Path = Path("var")
+    catalog: Path = Path("catalog")
+
+
+class FeedSettings(_Section):
+    """How feeds are read and when a run is refused."""
+
+    max_reject_share: float = Field(default=0.05, ge=0, le=1, description="stop past this")
+    max_shrink_share: float = Field(default=0.20, ge=0, le=1, description="refuse to lose more at once")
+    retire_days: int = Field(default=30, ge=0, description="days a product gone from the feed keeps its page")
+    default_currency: str | None = None
+    map: Mapping[str, str] = Field(default_factory=dict, description="our column → the feed's column")
+
+
+class ImageSettings(_Section):
+    """Limits of pictures; see docs/reference/limits.md."""
+
+    max_bytes: int = Field(default=16 * 2**20, gt=0)
+    max_query_bytes: int = Field(default=10 * 2**20, gt=0)
+    max_pixels: int = Field(default=64_000_000, gt=0)
+    max_query_pixels_jpeg: int = Field(default=50_000_000, gt=0)
+    max_query_pixels: int = Field(default=25_000_000, gt=0)
+    min_side: int = Field(default=16, gt=0)
+    max_side: int = Field(default=16_384, gt=0)
+    max_aspect: float = Field(default=50.0, gt=1)
+    max_scans: int = Field(default=100, gt=0)
+    timeout_s: float = Field(default=10.0, gt=0, description="wall time of one decode")
+    workers: int = Field(default=0, ge=0, description="decode processes; 0 = one per core")
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="hosts whose pictures feeds may name")
+
+
+class EncoderSettings(_Section):
+    """Which models encode products."""
+
+    image: str = Field(default="bundled", description="'bundled' or a folder written by `train image`")
+    text: str = Field(default="all-MiniLM-L6-v2", description="the packaged model, a folder or a model name")
+    runtime: Literal["auto", "torch", "openvino", "onnxruntime"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int = Field(default=32, gt=0)
+    threads: int = Field(default=0, ge=0, description="threads of one network; 0 = one per core")
+
+
+class IndexSettings(_Section):
+    """Which index answers searches."""
+
+    kind: Literal["auto", "exact", "flat", "hnsw", "ivf"] = "auto"
+    min_recall: float = Field(default=0.95, ge=0, le=1, description="below it an index is refused")
+    keep_versions: int = Field(default=3, ge=1)
+
+
+class SearchSettings(_Section):
+    """Defaults of answers."""
+
+    weights: Mapping[str, float] = Field(default_factory=dict, description="default weight per aspect")
+    presets: Mapping[str, Mapping[str, float]] = Field(
+        default_factory=lambda: {
+            "look": {"colour": 1, "shape": 1, "style": 1},
+            "shape": {"shape": 1},
+            "colour": {"colour": 1},
+            "style": {"style": 1},
+            "words": {"text": 1},
+        }
+    )
+    lexical_weight: float = Field(default=0.3, ge=0, le=1, description="largest boost of an exact word match")
+    max_k: int = Field(default=200, gt=0)
+
+
+class ServiceSettings(_Section):
+    """Where the HTTP service listens and what it refuses."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1)
+    max_json_bytes: int = Field(default=1 << 20, gt=0)
+    max_in_flight: int = Field(default=64, gt=0)
+    max_text: int = Field(default=512, gt=0)
+    poll_seconds: float = Field(default=2.0, gt=0, description="how often CURRENT is looked at")
+    drain_seconds: float = Field(default=20.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; frozen once read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VISION_REC_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+    )
+    paths: PathSettings = PathSettings()
+    feed: FeedSettings = FeedSettings()
+    images: ImageSettings = ImageSettings()
+    encoders: EncoderSettings = EncoderSettings()
+    index: IndexSettings = IndexSettings()
+    search: SearchSettings = SearchSettings()
+    service: ServiceSettings = ServiceSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then TOML; no .env files are read."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, config: Path | None = None, **sections: Mapping[str, Any]) -> Settings:
+        """Read settings from `config` (or `vision-rec.toml` here, if any) and the environment.
+
+        `sections` are overrides such as `paths={"indexes": …}`; None values in them are left out.
+        Raises InputError naming the bad key and the nearest known one.
+        """
+        chosen = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
+        if config is not None and not config.is_file():
+            raise InputError(f"no settings file {config}; give an existing TOML file")
+        given = {
+            name: {key: value for key, value in section.items() if value is not None}
+            for name, section in sections.items()
+        }
+
+        class _Bound(cls):  # type: ignore[valid-type,misc]
+            model_config = SettingsConfigDict(**{**cls.model_config, "toml_file": chosen})
+
+        try:
+            return cls.model_construct(**dict(_Bound(**{k: v for k, v in given.items() if v})))
+        except ValidationError as error:
+            raise InputError(_explain(error)) from error
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"settings file {chosen} is not valid TOML: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """Say which setting is wrong, in one line, with the nearest known name for a misspelt one."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    name = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        section = Settings.model_fields.get(location[0])
+        fields = getattr(getattr(section, "annotation", None), "model_fields", Settings.model_fields)
+        near = get_close_matches(location[-1], list(fields), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(fields)}"
+        return f"unknown setting {name!r}{hint}"
+    return f"setting {name} is {first.get('input')!r}: {first['msg']}"
+
+
+def thread_count(wanted: int) -> int:
+    """Return `wanted`, or the number of usable cores where it is 0."""
+    return wanted or len(os.sched_getaffinity(0))
