@@ -32,6 +32,19 @@ class Clause:
     exclusive: bool = False  # bounds excluded, from `<` and `>`
     flag: bool = True
 
+    @property
+    def expression(self) -> str:
+        """The clause as `Filters.parse` reads it."""
+        if self.field in FLAGS:
+            return f"{self.field}={str(self.flag).lower()}"
+        if self.field not in NUMBERS:
+            return f"{self.field}{'!=' if self.negate else '='}{'|'.join(self.values)}"
+        bounds = [(self.minimum, ">"), (self.maximum, "<")]
+        given = [(bound, sign) for bound, sign in bounds if math.isfinite(bound)]
+        if len(given) == 1:
+            return f"{self.field}{given[0][1]}{'' if self.exclusive else '='}{given[0][0]!r}"
+        return f"{self.field}={self.minimum!r}..{self.maximum!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:

@@ -108,6 +108,9 @@ class ServiceSettings(_Section):
     max_text: int = Field(default=512, gt=0)
     poll_seconds: float = Field(default=2.0, gt=0, description="how often CURRENT is looked at")
     drain_seconds: float = Field(default=20.0, gt=0)
+    read_seconds: float = Field(default=10.0, gt=0, description="longest gap between bytes of a body")
+    threads: int = Field(default=0, ge=0, description="searches at once per worker; 0 = one per core")
+    warm: bool = Field(default=True, description="load the encoders before the first query needs them")
 
 
 class Settings(BaseSettings):

@@ -93,7 +93,7 @@ class Query:
     diversity: float = 0.0  # 0–1
     max_per_group: int = 1  # products per variant group; 0 = no limit
     exclude_own_group: bool = True
-    session_share: float = 0.0  # 0–1
+    session_share: float | None = None  # 0–1; None = 0.3 beside another source
     crop: tuple[float, float, float, float] | None = None  # x, y, w, h in 0–1
     facets: tuple[str, ...] = ()
     rating_boost: float = 0.0  # 0–1
@@ -112,6 +112,31 @@ class Recommendation:
     lexical: float = 0.0  # BM25 share of `boost`, 0–1 before weighting
     rules: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the item of the public JSON answer; `price` is what the customer pays now."""
+        product = self.product
+        price = product.price if product.sale_price is None else product.sale_price
+        return {
+            "id": product.id,
+            "title": product.title,
+            "link": product.link,
+            "image": product.image_refs[0] if product.image_refs else None,
+            "brand": product.brand,
+            "category": list(product.category),
+            "price": None if price is None else float(price),
+            "currency": product.currency,
+            "availability": product.availability,
+            "group_id": product.group_id,
+            "score": self.score,
+            "parts": dict(self.parts),
+            "missing": list(self.missing),
+            "boost": self.boost,
+            "lexical": self.lexical,
+            "pinned": self.pinned,
+            "rules": list(self.rules),
+            "reasons": list(self.reasons),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +158,10 @@ class Recommendations(Sequence[Recommendation]):
 
     def __iter__(self) -> Iterator[Recommendation]:
         return iter(self.items)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the items as the public JSON answer has them."""
+        return [item.to_dict() for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)

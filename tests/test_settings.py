@@ -1,0 +1,101 @@
+"""Settings: where a value comes from, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from vision_rec.errors import InputError
+from vision_rec.settings import Settings, thread_count
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("VISION_REC_SEARCH__MAX_K", "VISION_REC_PATHS__INDEXES", "VISION_REC_SERVICE__PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def config(text, name="vision-rec.toml"):
+    Path(name).write_text(text, encoding="utf-8")
+    return Path(name)
+
+
+def test_defaults_without_file():
+    settings = Settings.load()
+    assert (settings.paths.indexes, settings.search.max_k) == (Path("indexes"), 200)
+    assert settings.service.host == "127.0.0.1"
+    assert settings.search.presets["colour"] == {"colour": 1}
+
+
+def test_a_file_here_is_read_and_one_named_too():
+    config("[search]\nmax_k = 50\nweights = { colour = 2 }\n")
+    assert Settings.load().search.max_k == 50
+    other = config("[search]\nmax_k = 60\n", "other.toml")
+    assert Settings.load(other).search.max_k == 60
+    assert Settings.load(other).search.weights == {}
+
+
+def test_arguments_before_environment_before_file(monkeypatch):
+    config("[search]\nmax_k = 50\n[service]\nport = 1111\n")
+    monkeypatch.setenv("VISION_REC_SEARCH__MAX_K", "70")
+    assert Settings.load().search.max_k == 70
+    assert Settings.load().service.port == 1111
+    assert Settings.load(search={"max_k": 80}).search.max_k == 80
+
+
+def test_an_argument_leaves_its_sections_other_values_alone():
+    config("[service]\nport = 1111\nhost = '127.0.0.2'\n")
+    service = Settings.load(service={"port": 2222}).service
+    assert (service.port, service.host) == (2222, "127.0.0.2")
+
+
+def test_none_is_not_given():
+    config("[service]\nport = 1111\n")
+    assert Settings.load(service={"port": None}).service.port == 1111
+
+
+def test_it_is_frozen():
+    settings = Settings.load()
+    for change in (lambda: setattr(settings, "search", None), lambda: setattr(settings.search, "max_k", 1)):
+        with pytest.raises(ValidationError):
+            change()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[search]\nmax_kk = 5\n", "unknown setting 'search.max_kk'; did you mean 'max_k'?"),
+        ("[serach]\nmax_k = 5\n", "unknown setting 'serach'; did you mean 'search'?"),
+        ("[search]\nzzzzzz = 5\n", "unknown setting 'search.zzzzzz'; known are weights"),
+        ("[search]\nmax_k = 0\n", "setting search.max_k is 0: Input should be greater than 0"),
+        ("[search]\nmax_k = 'many'\n", "setting search.max_k is 'many'"),
+        ("[index]\nkind = 'best'\n", "setting index.kind is 'best'"),
+        ("[service]\nport = 70000\n", "setting service.port is 70000"),
+        ("[search\n", "is not valid TOML"),
+    ],
+)
+def test_wrong_files_are_told_in_one_line(text, message):
+    config(text)
+    with pytest.raises(InputError) as caught:
+        Settings.load()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_named_file_must_exist():
+    with pytest.raises(InputError, match="no settings file absent.toml"):
+        Settings.load(Path("absent.toml"))
+
+
+def test_a_wrong_environment_is_told(monkeypatch):
+    monkeypatch.setenv("VISION_REC_SEARCH__MAX_K", "many")
+    with pytest.raises(InputError, match="search.max_k is 'many'"):
+        Settings.load()
+
+
+def test_threads():
+    assert thread_count(3) == 3
+    assert thread_count(0) >= 1

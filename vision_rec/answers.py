@@ -1,0 +1,21 @@
+"""The JSON form of an answer, one for the command line and HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vision_rec.types import Recommendations
+
+
+def answer_to_json(recommendations: Recommendations, *, request_id: str, took_ms: float) -> dict[str, Any]:
+    """Return the whole answer as JSON types; the parts of each item sum to its score within 1e-5."""
+    return {
+        "request_id": request_id,
+        "version": recommendations.version_id,
+        "weights": dict(recommendations.weights),
+        "took_ms": round(took_ms, 3),
+        "degraded": list(recommendations.degraded),
+        "empty_reason": recommendations.empty_reason,
+        "facets": {name: dict(counts) for name, counts in recommendations.facets.items()},
+        "items": recommendations.to_dicts(),
+    }

@@ -1,0 +1,95 @@
+"""Checks at the door of `answer`: what is given, what is allowed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vision_rec.errors import InputError
+from vision_rec.types import Picture, Query
+
+SOURCES = "product_id, image, text, colour, examples or recent"
+
+
+def check_query(query: Query, max_k: int) -> None:
+    """Raise InputError for the first thing in `query` that is not allowed."""
+    _whole("k", query.k, 1, max_k)
+    _whole("offset", query.offset, 0, None)
+    _whole("max_per_group", query.max_per_group, 0, None)
+    for name in ("diversity", "session_share", "rating_boost"):
+        value = getattr(query, name)
+        if value is not None:
+            _number(name, value, 0.0, 1.0)
+    if query.min_score is not None:
+        _number("min_score", query.min_score, -math.inf, math.inf)
+    for example in query.examples:
+        if (example.product_id is None) == (example.image is None):
+            raise InputError("an example needs either a product_id or an image")
+        _number("weight of an example", example.weight, -1.0, 1.0)
+        _picture(example.image)
+    _picture(query.image)
+    _check_crop(query)
+    if query.weights is not None and query.preset is not None:
+        raise InputError("both weights and preset are given; give one of them")
+    if not has_source(query):
+        alone = (
+            " (a user_id or session_id alone says nothing yet)" if query.user_id or query.session_id else ""
+        )
+        raise InputError(f"the query is empty{alone}; give at least one of {SOURCES}")
+
+
+def has_source(query: Query) -> bool:
+    """Say whether the query names anything to be similar to."""
+    return (
+        query.product_id is not None
+        or query.image is not None
+        or words_of(query) is not None
+        or query.colour is not None
+        or bool(query.recent)
+        or any(example.weight for example in query.examples)
+    )
+
+
+def words_of(query: Query) -> str | None:
+    """Return the query's text without outer blanks, None where nothing is left."""
+    return (query.text or "").strip() or None
+
+
+def _whole(name: str, value: object, low: int, high: int | None) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}; allowed is a whole number")
+    if value < low or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"{low} to {high}"
+        raise InputError(f"{name} is {value}; allowed is {allowed}")
+
+
+def _number(name: str, value: object, low: float, high: float) -> None:
+    good = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+    if not (good and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
+        allowed = "a finite number" if low == -math.inf else f"a number from {low:g} to {high:g}"
+        raise InputError(f"{name} is {value!r}; allowed is {allowed}")
+
+
+def _picture(picture: Picture | None) -> None:
+    if picture is None:
+        return
+    good = isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3
+    if not good or picture.shape[2] != 3 or 0 in picture.shape:
+        form = getattr(picture, "shape", type(picture).__name__), getattr(picture, "dtype", "")
+        raise InputError(f"a picture must be (H, W, 3) uint8 sRGB; got {form[0]} {form[1]}")
+
+
+def _check_crop(query: Query) -> None:
+    if query.crop is None:
+        return
+    if query.image is None:
+        raise InputError("crop is given without an image; crop applies to the query's image")
+    if len(query.crop) != 4:
+        raise InputError(f"crop is {query.crop!r}; allowed are four numbers x, y, w, h in 0–1")
+    for value in query.crop:
+        _number("a value of crop", value, 0.0, 1.0)
+    x, y, w, h = query.crop
+
+    if w <= 0 or h <= 0 or max(x + w, y + h) > 1 + 1e-6:
+        raise InputError(f"crop is {list(query.crop)}; x + w and y + h must stay within 1, w and h above 0")

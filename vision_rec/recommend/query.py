@@ -1,0 +1,202 @@
+"""A query against one version: its row, its resolved weights and the rows it may answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vision_rec.catalog.postings import Mask
+from vision_rec.errors import InputError, NotFoundError
+from vision_rec.fusion import blend, edit, present, resolve_weights, scale, unit_blocks
+from vision_rec.recommend.checks import has_source, words_of
+from vision_rec.recommend.encoding import Encoded, picture_key
+from vision_rec.recommend.state import State
+from vision_rec.sessions import SessionEncoder
+from vision_rec.settings import SearchSettings
+from vision_rec.types import Array, Query
+
+SESSION_SHARE = 0.3  # of recent views beside another source
+MAX_RECENT = 50  # views before these say nothing about what is wanted now
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is searched for: the query's row (D,), its weights, and who may answer.
+
+    `boost` and `lexical` (N,) are None where nothing boosts; the score never contains them.
+    """
+
+    query: Query
+    row: Array
+    weights: Mapping[str, float]
+    scaled: Array
+    product_row: int | None
+    allowed: Mask
+    boost: Array | None
+    lexical: Array | None
+    degraded: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Rows (D,) to blend with their shares, and what the session alone says."""
+
+    rows: list[Array]
+    shares: list[float]
+    session: Array | None
+    degraded: tuple[str, ...]
+
+
+def aim(
+    state: State, query: Query, encoded: Encoded, session: SessionEncoder, search: SearchSettings
+) -> Target:
+    """Resolve a checked `query` against `state`; `encoded` has its pictures, words and colours as rows.
+
+    Raises InputError for filters and weights that do not fit, NotFoundError for unknown products.
+    """
+    product_row = None if query.product_id is None else state.catalog.row_of(query.product_id)
+    sources = _sources(state, query, encoded, session, product_row)
+    row, brought_by_session = _row(state, query, sources, encoded)
+    weights = resolve_weights(
+        state.layout,
+        _weights(state, query, sources, brought_by_session),
+        present(state.layout, row),
+    )
+    allowed = state.catalog.mask(query.filters, like=product_row)
+    allowed[_excluded(state, query, product_row)] = False
+    lexical, boost = _boosts(state, query, search)
+    return Target(
+        query=query,
+        row=row,
+        weights=weights,
+        scaled=scale(state.layout, row[None], weights)[0],
+        product_row=product_row,
+        allowed=allowed,
+        boost=boost,
+        lexical=lexical,
+        degraded=(*state.degraded, *sources.degraded),
+    )
+
+
+def _sources(
+    state: State, query: Query, encoded: Encoded, session: SessionEncoder, product_row: int | None
+) -> _Sources:
+    """Gather what blends: the product, the picture, the words, the examples; and the recent views."""
+    found: list[tuple[str, Array | None, float]] = []
+    if product_row is not None:
+        found.append(("product", state.rows[product_row], 1.0))
+    if query.image is not None:
+        found.append(("image", encoded.row("image", picture_key(query.image, query.crop)), 1.0))
+    text = words_of(query)
+    if text is not None:
+        found.append(("text", encoded.row("text", ("text", text)), 1.0))
+    for example in query.examples:
+        if example.image is not None and example.weight:
+            found.append(("image", encoded.row("image", picture_key(example.image)), example.weight))
+        elif example.product_id is not None:
+            row = state.rows[state.catalog.row_of(example.product_id)]
+            found.append(("product", row, example.weight))
+    recent = _session_row(state, query, session)
+    here = [(row, share) for _, row, share in found if row is not None]
+    missing = list(dict.fromkeys(name for name, row, _ in found if row is None))
+    if missing and not here and recent is None and query.colour is None:
+        raise encoded.failed[(missing[0],)]
+    degraded = tuple(f"the {name} encoder is not available" for name in missing)
+    return _Sources([row for row, _ in here], [share for _, share in here], recent, degraded)
+
+
+def _session_row(state: State, query: Query, session: SessionEncoder) -> Array | None:
+    """Turn recent views into one row (D,) of unit blocks; views of products long gone are left out."""
+    known = [state.catalog.row_of(ident) for ident in query.recent if ident in state.catalog]
+    if not known:
+        if query.recent and not has_source(replace(query, recent=())):
+            raise NotFoundError(f"none of the {len(query.recent)} recent products is in this catalogue")
+        return None
+    views = state.rows[known[-MAX_RECENT:]]
+    row = session.encode(views[None], np.asarray([len(views)], dtype=np.int64))[0]
+    return unit_blocks(state.layout, row)
+
+
+def _row(state: State, query: Query, sources: _Sources, encoded: Encoded) -> tuple[Array, frozenset[str]]:
+    """Blend the sources into one row (D,), replace its colour where asked; name what only views brought."""
+    layout = state.layout
+    base = blend(layout, sources.rows, sources.shares)
+    if query.colour is not None:
+        swatch = encoded.row("image", ("colour", query.colour))
+        if swatch is None:  # without the colour, "like this, but red" would be another question
+            raise encoded.failed[("image",)]
+        base = edit(layout, base, {"colour": swatch[layout.slice("colour")]})
+    if _words_win(query):
+        text = encoded.row("text", ("text", words_of(query)))
+        if text is not None:
+            base = edit(layout, base, {"text": text[layout.slice("text")]})
+    if sources.session is None:
+        return base, frozenset()
+    if not base.any():
+        return sources.session, frozenset()
+    share = SESSION_SHARE if query.session_share is None else query.session_share
+    row = blend(layout, [base, sources.session], [1.0 - share, share])
+    if query.colour is not None:  # a colour replaces, whatever was looked at before
+        row = edit(layout, row, {"colour": base[layout.slice("colour")]})
+    return row, frozenset(present(layout, row)) - set(present(layout, base))
+
+
+def _words_win(query: Query) -> bool:
+    """Say whether the query's words replace a product's: its title would name the colour edited away."""
+    return query.colour is not None and words_of(query) is not None and not _has_own_weights(query)
+
+
+def _has_own_weights(query: Query) -> bool:
+    return query.weights is not None or query.preset is not None
+
+
+def _weights(state: State, query: Query, sources: _Sources, brought: frozenset[str]) -> dict[str, float]:
+    """Return the weights as named: by the query, its preset, or the version's defaults."""
+    if query.weights is not None:
+        return dict(query.weights)
+    if query.preset is not None:
+        if query.preset not in state.presets:
+            known = ", ".join(sorted(state.presets)) or "none"
+            raise InputError(f"unknown preset {query.preset!r}; for this index there are {known}")
+        return dict(state.presets[query.preset])
+    share = SESSION_SHARE if query.session_share is None else query.session_share
+    weights = {
+        # An aspect that only recent views bring has their share of the say, not an equal one.
+        name: weight * share if name in brought else weight
+        for name, weight in state.default_weights.items()
+    }
+    beside = bool(sources.rows) or sources.session is not None
+    if query.colour is not None and beside and words_of(query) is None:
+        weights["text"] = 0.0
+    return {name: weight for name, weight in weights.items() if name in state.layout.names}
+
+
+def _excluded(state: State, query: Query, product_row: int | None) -> Mask:
+    """Mark rows (N,) that are never results: what the query is made of, its own group, `exclude`."""
+    out = np.zeros(len(state), dtype=bool)
+    named = [*query.exclude, *query.recent, *(e.product_id for e in query.examples if e.product_id)]
+    out[[state.catalog.row_of(ident) for ident in named if ident in state.catalog]] = True
+    if product_row is not None:
+        out[product_row] = True
+        group = state.catalog.groups[product_row]
+        if query.exclude_own_group and query.max_per_group and group >= 0:
+            out |= state.catalog.groups == group
+    return out
+
+
+def _boosts(state: State, query: Query, search: SearchSettings) -> tuple[Array | None, Array | None]:
+    """Return how far the words are found (N,) and the whole boost (N,), None for what is not asked."""
+    text = words_of(query)
+    lexical = boost = None
+    if text is not None and search.lexical_weight > 0:
+        lexical = state.lexical.score(text)
+        boost = np.asarray(search.lexical_weight * lexical, dtype=np.float32)
+        if text in state.catalog:  # an exact id is no matter of taste
+            row = state.catalog.row_of(text)
+            boost[row] = lexical[row] = 1.0
+    if query.rating_boost > 0:
+        lift = np.asarray(query.rating_boost * state.lifts, dtype=np.float32)
+        boost = lift if boost is None else boost + lift
+    return lexical, boost

@@ -1,0 +1,161 @@
+"""Find and order the rows that answer a target; the order of a page never depends on its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vision_rec.recommend.query import Target
+from vision_rec.recommend.state import State
+from vision_rec.rerank import DIVERSITY_BLOCK, Ints, Scored, diversify, in_order, limit_groups, rescore
+from vision_rec.types import Array
+
+OVERFETCH = 4
+_LEAST = 64  # candidates of the first round
+_SCAN_BELOW = 512  # so few allowed rows are scored directly
+_SCAN_ABOVE = 4096  # more candidates than this come from a whole scan
+_SCAN_CHUNK = 8192
+_FEW = (
+    64  # so few live rows that must not answer are dropped after the search: indexes are fastest unfiltered
+)
+_AIR = 1e-5  # between an index's scores and exact ones
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Rows (m,) found so far; no allowed row outside them scores above `floor`."""
+
+    rows: Ints
+    floor: float  # −inf where all allowed rows are among them
+
+
+def rank(state: State, target: Target, count: int, first: Candidates | None = None) -> Scored:
+    """Return the best `count` allowed rows in order, fewer where the catalogue is exhausted.
+
+    Ordered by score + boost, at most `max_per_group` per group, none below `min_score`, diversified
+    within blocks of DIVERSITY_BLOCK. Candidates are widened until nobody outside could be among them.
+    `first` are candidates found by a search of many targets at once.
+    """
+    if count <= 0 or not target.allowed.any():
+        return nothing(state)
+    need = -(-count // DIVERSITY_BLOCK) * DIVERSITY_BLOCK if target.query.diversity else count
+    wanted = first_round(need)
+    found = first if first is not None else _search(state, target, wanted)
+    while True:
+        scored, keys = _ordered(state, target, found)
+        bound = _bound(target, found)
+        certain = int(np.count_nonzero(keys > bound + _AIR))
+        if certain >= need or bound == -np.inf:
+            break
+        wanted *= OVERFETCH
+        found = _search(state, target, wanted)
+    best = scored.take(np.arange(certain))
+    if target.query.diversity:
+        best = best.take(_diverse(state, target, best, keys[:certain], count))
+    return best.take(np.arange(min(count, len(best.rows))))
+
+
+def first_round(need: int) -> int:
+    """Return how many candidates are looked at for `need` results: powers of 2, so pages share them."""
+    return max(_LEAST, 1 << (need * OVERFETCH - 1).bit_length())
+
+
+def _search(state: State, target: Target, wanted: int) -> Candidates:
+    total = int(np.count_nonzero(target.allowed))
+    if total <= max(wanted, _SCAN_BELOW) or wanted > _SCAN_ABOVE:
+        return Candidates(np.flatnonzero(target.allowed), -np.inf)
+    forbidden = state.live_count - total
+    few = forbidden <= _FEW
+    k = wanted + forbidden if few else wanted
+    hits = state.index.search(target.scaled[None], k, allowed=state.live if few else target.allowed)
+    return candidates(target, hits.rows[0], hits.scores[0])
+
+
+def search_together(
+    state: State, targets: Sequence[Target], counts: Sequence[int]
+) -> list[Candidates | None]:
+    """Search the first round of many targets at once; None where one needs a search of its own."""
+    out: list[Candidates | None] = [None] * len(targets)
+    totals = [int(np.count_nonzero(target.allowed)) for target in targets]
+    together = [
+        i for i, total in enumerate(totals) if total > _SCAN_BELOW and state.live_count - total <= _FEW
+    ]
+    if len(together) < 2:
+        return out
+    wanted = first_round(max(counts[i] for i in together)) + _FEW
+    queries = np.stack([targets[i].scaled for i in together])
+    hits = state.index.search(queries, min(wanted, state.live_count), allowed=state.live)
+    for i, rows, scores in zip(together, hits.rows, hits.scores, strict=True):
+        out[i] = candidates(targets[i], rows, scores)
+    return out
+
+
+def candidates(target: Target, rows: Ints, scores: Array) -> Candidates:
+    """Turn the hits (k,) of an index into candidates, with the rows that words or ratings lift most."""
+    real = rows >= 0
+    floor = float(scores[real].min(initial=np.inf))
+    kept = rows[real & target.allowed[rows]]
+    if target.boost is None:
+        return Candidates(kept, floor)
+    lifted = np.where(target.allowed, target.boost, 0.0)
+    top = np.argpartition(-lifted, min(len(rows), len(lifted) - 1))[: len(rows)]
+    return Candidates(np.union1d(kept, top[lifted[top] > 0]), floor)
+
+
+def _bound(target: Target, found: Candidates) -> float:
+    """Return what score + boost of a row outside the candidates can be at most."""
+    if target.query.min_score is not None and found.floor + _AIR < target.query.min_score:
+        return -np.inf  # all others are below min_score
+    if target.boost is None or found.floor == -np.inf:
+        return found.floor
+    outside = target.allowed.copy()
+    outside[found.rows] = False
+    return found.floor + float(target.boost[outside].max(initial=0.0))
+
+
+def _ordered(state: State, target: Target, found: Candidates) -> tuple[Scored, Array]:
+    """Score the candidates exactly, drop what is not wanted, and order by score + boost."""
+    scored = _rescored(state, target, found.rows)
+    if target.query.min_score is not None:
+        scored = scored.take(np.flatnonzero(scored.scores >= target.query.min_score))
+    keys = scored.scores if target.boost is None else scored.scores + target.boost[scored.rows]
+    order = in_order(keys, scored.rows)
+    order = order[limit_groups(state.catalog.groups[scored.rows[order]], target.query.max_per_group)]
+    return scored.take(order), keys[order]
+
+
+def _rescored(state: State, target: Target, rows: Ints) -> Scored:
+    chunks = [rows[start : start + _SCAN_CHUNK] for start in range(0, len(rows), _SCAN_CHUNK)]
+    pieces = [rescore(state.layout, target.scaled, chunk, state.rows[chunk]) for chunk in chunks]
+    if not pieces:
+        return nothing(state)
+    return Scored(
+        rows,
+        np.concatenate([piece.scores for piece in pieces]),
+        np.concatenate([piece.parts for piece in pieces]),
+    )
+
+
+def _diverse(state: State, target: Target, best: Scored, keys: Array, count: int) -> Ints:
+    """Return positions of `best` for the first `count` places, diversified block by block."""
+    roots = np.concatenate(
+        [np.full(a.dim, np.sqrt(target.weights[a.name]), np.float32) for a in state.layout.aspects]
+    )
+    picks: list[Ints] = []
+    for start in range(0, min(count, len(best.rows)), DIVERSITY_BLOCK):
+        stop = min(start + DIVERSITY_BLOCK, len(best.rows))
+        vectors = state.rows[best.rows[start:stop]] * roots
+        most = min(stop, count) - start
+        picks.append(start + diversify(keys[start:stop], vectors, target.query.diversity, most))
+    return np.concatenate(picks) if picks else np.zeros(0, dtype=np.int64)
+
+
+def nothing(state: State) -> Scored:
+    """Return a ranking of no rows."""
+    return Scored(
+        np.zeros(0, dtype=np.int64),
+        np.zeros(0, dtype=np.float32),
+        np.zeros((0, len(state.layout.aspects)), dtype=np.float32),
+    )

@@ -1,0 +1,113 @@
+"""Short sentences that say why a product is in an answer, and why an answer is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vision_rec.lexical import tokens
+from vision_rec.recommend.checks import words_of
+from vision_rec.recommend.colours import NameColours
+from vision_rec.recommend.query import Target
+from vision_rec.recommend.state import State
+from vision_rec.types import Product
+
+MAX_REASONS = 3
+_LEAST_SHARE = 0.05  # smaller parts explain nothing
+_SHORT = 3  # words below are "of", "in", "M"
+
+
+def reasons(
+    state: State,
+    target: Target,
+    like: Product | None,
+    product: Product,
+    row: int,
+    parts: Mapping[str, float],
+    name_colours: NameColours | None,
+) -> tuple[str, ...]:
+    """Say in short sentences what makes `product` (at `row`) an answer, from its largest parts."""
+    out: list[str] = []
+    largest = sorted(parts, key=lambda name: -parts[name])
+    for name in largest[:MAX_REASONS]:
+        if parts[name] < _LEAST_SHARE * sum(target.weights.values()):
+            break
+        sentence = f"{name} {parts[name] / target.weights[name]:.2f}"
+        detail = ""
+        if name == "colour":
+            detail = _colour_words(state, target, like, product, row, name_colours)
+        elif name == "text":
+            detail = ", ".join(_shared_words(target, like, product)[:3])
+        out.append(f"{sentence}: {detail}" if detail else sentence)
+    if target.lexical is not None and target.lexical[row] > 0:
+        found = _shared_words(target, None, product)
+        out.append(f"has the words {', '.join(found[:3])}" if found else "has words of the query")
+    if target.query.rating_boost > 0 and state.lifts[row] > 0:
+        out.append(f"rated {state.catalog.ratings[row]:.1f} of 5 by {state.catalog.rating_counts[row]:.0f}")
+    return tuple(out)
+
+
+def _colour_words(
+    state: State,
+    target: Target,
+    like: Product | None,
+    product: Product,
+    row: int,
+    name_colours: NameColours | None,
+) -> str:
+    """Name the product's colours, as seen where the encoder can say, else as the feed says."""
+    if name_colours is None:
+        theirs, ours = _said_colours(product), () if like is None else _said_colours(like)
+    else:
+        block = state.layout.slice("colour")
+        theirs = tuple(name_colours(state.rows[row, block]))
+        ours = tuple(name_colours(target.row[block]))
+    if not theirs:
+        return ""
+    if target.query.colour is not None:
+        return f"{' and '.join(theirs)}, for {target.query.colour}"
+    same = {name.casefold() for name in theirs} & {name.casefold() for name in ours}
+    return f"{' and '.join(theirs)}{', like yours' if same else ''}"
+
+
+def _said_colours(product: Product) -> tuple[str, ...]:
+    for name, values in product.attributes.items():
+        if name.casefold() in ("color", "colour"):
+            return tuple(values[:2])
+    return ()
+
+
+def _shared_words(target: Target, like: Product | None, product: Product) -> tuple[str, ...]:
+    """Name the words of the query's text, or of the query product's title, that `product` has too."""
+    asked = words_of(target.query) or (like.title if like is not None else "")
+    has = {product.id, product.brand, product.title, *product.category}
+    has.update(value for values in product.attributes.values() for value in values)
+    held = {word for text in has for word in tokens(text)}
+    return tuple(word for word in dict.fromkeys(tokens(asked)) if word in held and len(word) >= _SHORT)
+
+
+def empty_reason(state: State, target: Target, ranked: int) -> str:
+    """Say why a page is empty although a query was understood; `ranked` products answered before it."""
+    query = target.query
+    if ranked:
+        return f"offset {query.offset} is past the last of {ranked} results"
+    live = state.catalog.mask(None)
+    if not live.any():
+        return "the catalogue has no product that is not retired"
+    passing = state.catalog.mask(query.filters, like=target.product_row)
+    if not passing.any() and query.filters is not None:
+        return _worst_filter(state, target, int(live.sum()))
+    if target.allowed.any() and query.min_score is not None:
+        return f"no product scores {query.min_score:g} (min_score) or more"
+    left = int(np.count_nonzero(passing))
+    return f"all {left} products that pass are the query's own, of its variant group, viewed or in `exclude`"
+
+
+def _worst_filter(state: State, target: Target, live: int) -> str:
+    clauses = target.query.filters.clauses if target.query.filters is not None else ()
+    masks = [state.catalog.clause_mask(clause, like=target.product_row) for clause in clauses]
+    left = [int(np.count_nonzero(mask & ~state.catalog.retired)) for mask in masks]
+    worst = int(np.argmin(left))
+    removed = f"filter {clauses[worst].expression!r} removes {live - left[worst]} of {live} products"
+    return removed if left[worst] == 0 else f"no product passes all filters; {removed}, the most"

@@ -1,0 +1,103 @@
+"""The routes beside searching: aspects, versions, health, figures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from vision_rec.service.core import Service, service_of
+from vision_rec.service.openapi import answers
+from vision_rec.service.problems import request_id_of, respond
+from vision_rec.service.schemas import Aspects, Versions
+from vision_rec.service.search import json_response
+
+router = APIRouter()
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.get("/v1/aspects", tags=["search"], responses=answers(Aspects))
+async def aspects(request: Request) -> Response:
+    """List what can be weighed, and the named presets."""
+    service = service_of(request)
+    state = service.recommender.state
+    body = {
+        "aspects": [
+            {
+                "name": aspect.name,
+                "dim": aspect.dim,
+                "gain": aspect.gain,
+                "default_weight": state.default_weights[aspect.name],
+            }
+            for aspect in state.layout.aspects
+        ],
+        "presets": {name: dict(weights) for name, weights in state.presets.items()},
+        "version": state.version_id,
+        "request_id": request_id_of(request),
+    }
+    return json_response(body, _NO_STORE)
+
+
+@router.get("/v1/versions", tags=["versions"], responses=answers(Versions))
+async def versions(request: Request) -> Response:
+    """List the index versions on disk, newest first."""
+    service = service_of(request)
+    return json_response(await _versions(request, service), _NO_STORE)
+
+
+@router.post("/v1/versions/{version_id}/activate", tags=["versions"], responses=answers(Versions))
+async def activate(request: Request, version_id: str) -> Response:
+    """Verify a version and make it the current one: rollback and roll forward alike."""
+    service = service_of(request)
+    await service.file_thread(partial(service.store.activate, version_id))
+    await service.file_thread(service.refresh)
+    return json_response(await _versions(request, service), _NO_STORE)
+
+
+async def _versions(request: Request, service: Service) -> dict[str, Any]:
+    listed = await service.file_thread(service.store.list)
+    return {
+        "request_id": request_id_of(request),
+        "current": next((info.id for info in listed if info.state == "current"), None),
+        "in_use": service.recommender.version_id if service.is_open else None,
+        "versions": [
+            {
+                "id": info.id,
+                "current": info.state == "current",
+                "state": info.state,
+                "created_at": info.created_at,
+                "count": info.count,
+                "bytes": info.size,
+            }
+            for info in reversed(listed)
+        ],
+    }
+
+
+@router.get("/healthz", tags=["operation"])
+async def healthz() -> Response:
+    """Say that the process runs."""
+    return json_response({"status": "ok"}, _NO_STORE)
+
+
+@router.get("/readyz", tags=["operation"])
+async def readyz(request: Request) -> Response:
+    """Say whether searches are answered; 503 while the index is opened, is absent, or on the way out."""
+    service = service_of(request)
+    if service.draining:
+        return respond(request, "unavailable", "the service is stopping")
+    recommender = service.recommender  # raises UnavailableError, which answers 503
+    degraded = [*recommender.state.degraded, *([service.trouble] if service.trouble else [])]
+    body = {"status": "degraded" if degraded else "ready", "version": recommender.version_id}
+    return json_response({**body, "degraded": degraded}, _NO_STORE)
+
+
+@router.get("/metrics", tags=["operation"], response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Show the figures of this service for Prometheus."""
+    service = service_of(request)
+    text = await service.file_thread(service.metrics.render)
+    return Response(text, media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)

@@ -1,0 +1,60 @@
+"""The app: routes, layers and error handlers put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from vision_rec.errors import VisionRecError
+from vision_rec.recommend import Recommender
+from vision_rec.service import admin, openapi, products, search
+from vision_rec.service.console import routes as console
+from vision_rec.service.core import Service
+from vision_rec.service.limits import Limits
+from vision_rec.service.outermost import Outermost
+from vision_rec.service.paths import EncodedSlashes
+from vision_rec.service.problems import http_error, known_error, validation_error
+from vision_rec.settings import Settings
+
+
+def create_app(settings: Settings, recommender: Recommender | None = None) -> FastAPI:
+    """Build the service; without a `recommender` it opens the indexes of `settings` once it runs."""
+    service = Service(settings, recommender)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    plain = [Route(search.SIMILAR_PATH, search.similar, methods=["GET"]), *console.ROUTES]
+    templates = {route.endpoint: route.path for route in plain}
+    app = FastAPI(
+        lifespan=lifespan,
+        docs_url=None,  # its page comes from a CDN
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(Outermost, metrics=service.metrics, templates=templates),
+            Middleware(Limits, service=settings.service, images=settings.images, metrics=service.metrics),
+            Middleware(EncodedSlashes),
+        ],
+        exception_handlers={
+            VisionRecError: known_error,
+            ValidationError: validation_error,
+            RequestValidationError: validation_error,
+            HTTPException: http_error,
+        },
+    )
+    app.state.service = service
+    app.router.routes[0:0] = plain  # first: the one that is asked most
+    for router in (search.router, products.router, admin.router):
+        app.include_router(router)
+    openapi.install(app, search.SIMILAR_PATH, search.SIMILAR_FIELDS)
+    return app

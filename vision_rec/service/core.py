@@ -1,0 +1,171 @@
+"""What all routes share: the recommender, its pace, the threads, the figures, and the watch on CURRENT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from binascii import crc32
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import Request
+
+from vision_rec.errors import UnavailableError, VisionRecError
+from vision_rec.index.version import VersionStore
+from vision_rec.pictures import QueryPictures, Thumbnails
+from vision_rec.recommend import Recommender
+from vision_rec.service.metrics import Metrics
+from vision_rec.settings import Settings, thread_count
+from vision_rec.types import Query, Recommendations
+
+log = logging.getLogger("vision_rec.service")
+T = TypeVar("T")
+
+# A hop to another thread costs about 0.1 ms and lets other requests run; shorter searches do without.
+INLINE_SECONDS = 0.002
+_MEMORY = 0.2  # share of the newest search in the pace
+
+
+class Service:
+    """One worker's state; routes reach it by `service_of(request)`."""
+
+    def __init__(self, settings: Settings, recommender: Recommender | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.store = VersionStore(settings.paths.indexes)
+        self.pictures = QueryPictures(settings.images)
+        self.thumbnails = Thumbnails(settings.paths.data / "cache" / "thumbnails")
+        self.defaults_hash = crc32(repr(settings.search).encode())  # they decide answers as a version does
+        self.draining = False
+        self.trouble: str | None = None  # why the newest version could not be opened
+        self.opening = recommender is None
+        self._recommender = recommender
+        self._pace = INLINE_SECONDS  # seconds of a search without encoders, lately
+        self._searches = ThreadPoolExecutor(thread_count(settings.service.threads), "search")
+        self._files = ThreadPoolExecutor(2, "files")
+        if recommender is not None:
+            self._note_version()
+
+    # ── answering ─────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def recommender(self) -> Recommender:
+        """The recommender; raises UnavailableError as long as there is none."""
+        if self._recommender is None:
+            what = "the index is being opened" if self.opening else self.trouble or "there is no index yet"
+            raise UnavailableError(what)
+        return self._recommender
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a version to answer from."""
+        return self._recommender is not None
+
+    async def answer(self, query: Query) -> Recommendations:
+        """Answer `query`: in the event loop where that is quick, else in a thread."""
+        recommender, started = self.recommender, time.perf_counter()
+        light = is_light(query)
+        if light and self._pace < INLINE_SECONDS:
+            answer = recommender.answer(query)
+        else:
+            answer = await self.search_thread(lambda: recommender.answer(query))
+        seconds = time.perf_counter() - started
+        if light:
+            self._pace += _MEMORY * (min(seconds, 1.0) - self._pace)
+        self.metrics.stages.labels("search").observe(seconds)
+        self.metrics.results.labels("product" if light else "search").observe(len(answer))
+        return answer
+
+    async def search_thread(self, work: Callable[[], T]) -> T:
+        """Run CPU work in one of the threads for searches."""
+        return await asyncio.get_running_loop().run_in_executor(self._searches, work)
+
+    async def file_thread(self, work: Callable[[], T]) -> T:
+        """Run file work in one of the threads for files."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    # ── following CURRENT ─────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch for new versions as long as the service runs."""
+        watch = asyncio.create_task(self._watch())  # the task is held, or it might be collected
+        try:
+            yield
+        finally:
+            self.draining = True
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            self._searches.shutdown(wait=False, cancel_futures=True)
+            self._files.shutdown(wait=False, cancel_futures=True)
+            self.pictures.close()
+
+    async def _watch(self) -> None:
+        cold = self.settings.service.warm
+        while True:
+            await self.file_thread(self.refresh)
+            if cold and self.is_open:
+                cold = False
+                await self.search_thread(self.warm)
+            await asyncio.sleep(self.settings.service.poll_seconds)
+
+    def warm(self) -> None:
+        """Load what the first query by picture or words would wait for; note what is not available."""
+        side = self.settings.images.min_side
+        for query in (Query(text="warm", k=1), Query(image=np.full((side, side, 3), 255, np.uint8), k=1)):
+            try:
+                self.recommender.answer(query)
+            except VisionRecError as error:
+                log.warning("some queries are not answered", extra={"detail": str(error)})
+        with suppress(VisionRecError):  # no picture, but it starts the process that says so
+            self.pictures.open(b"warm", max_side=side)
+
+    def refresh(self) -> None:
+        """Open or change to the version that CURRENT names; keep the old one where that fails."""
+        try:
+            if self._recommender is None:
+                self._recommender = Recommender.open(self.settings.paths.indexes, settings=self.settings)
+                self._note_version()
+            elif self._recommender.reload_if_changed():
+                self._note_version()
+                self.metrics.reloads.labels("changed").inc()
+            self.trouble = None
+        except (VisionRecError, OSError, MemoryError) as error:
+            self._note_trouble(error)
+        finally:
+            self.opening = False
+
+    def _note_version(self) -> None:
+        recommender = self.recommender
+        self._pace = INLINE_SECONDS  # unknown: the first searches go to a thread
+        self.metrics.use_version(recommender.version_id, len(recommender))
+        log.info("version in use", extra={"version": recommender.version_id, "pid": os.getpid()})
+
+    def _note_trouble(self, error: Exception) -> None:
+        if str(error) == self.trouble:
+            return  # said once, not every two seconds
+        self.trouble = str(error)
+        self.metrics.reloads.labels("failed").inc()
+        log.warning("the version cannot be opened", extra={"detail": str(error)})
+
+
+def is_light(query: Query) -> bool:
+    """Say whether stored rows answer `query`, without any encoder."""
+    return (
+        query.image is None
+        and query.text is None
+        and query.colour is None
+        and all(example.image is None for example in query.examples)
+    )
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that a request came to."""
+    service: Service = request.app.state.service
+    return service

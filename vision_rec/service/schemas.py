@@ -1,0 +1,195 @@
+"""The bodies of requests and answers as the OpenAPI document has them.
+
+`batch.query_from_json` decides what a search may be; `SearchBody` says the same, to point at wrong fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_K = 200
+MAX_LIST = 1000  # ids in a list of a request
+MAX_PAGE = 500
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Ids = Annotated[list[Id], Field(max_length=MAX_LIST)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ExampleBody(_Body):
+    """One more (weight > 0) or less (weight < 0) wanted example."""
+
+    product_id: Id | None = None
+    image: str | None = Field(default=None, description="base64 of the picture file")
+    weight: Annotated[float, Field(ge=-1, le=1)] = 1.0
+
+
+class SearchBody(_Body):
+    """What to search for; at least one source, everything else optional."""
+
+    product_id: Id | None = None
+    image: str | None = Field(default=None, description="base64 of the picture file")
+    image_url: str | None = Field(default=None, description="answered with 422 url-not-allowed")
+    text: str | None = None
+    colour: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="a name or a hex value", examples=["red", "#c81e1e"]
+    )
+    examples: Annotated[list[ExampleBody], Field(max_length=50)] | None = None
+    recent: Ids | None = Field(default=None, description="viewed product ids, oldest first")
+    user_id: Id | None = None
+    session_id: Id | None = None
+    weights: dict[str, float] | None = Field(
+        default=None,
+        description="aspect → weight ≥ 0; aspects not named weigh 0",
+        examples=[{"colour": 2, "shape": 1}],
+    )
+    preset: Annotated[str, Field(max_length=64)] | None = None
+    filters: dict[str, Any] | None = Field(
+        default=None,
+        description="conditions that must all hold",
+        examples=[{"category": ["Shoes", "Bags"], "price": {"min": 10, "max": 50}, "in_stock": True}],
+    )
+    exclude: Ids | None = None
+    k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
+    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
+    min_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    diversity: Share = 0.0
+    max_per_group: Annotated[int, Field(ge=0, le=MAX_K)] = 1
+    exclude_own_group: bool = True
+    session_share: Share | None = Field(default=None, description="0.3 beside another source")
+    crop: Annotated[list[Share], Field(min_length=4, max_length=4)] | None = Field(
+        default=None, description="x, y, w, h of the part of the picture to look at, in 0–1"
+    )
+    facets: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=20)] | None = None
+    rating_boost: Share = 0.0
+
+
+class Item(BaseModel):
+    """One product of an answer; the parts sum to the score."""
+
+    id: str
+    title: str
+    link: str | None
+    image: str | None
+    brand: str
+    category: list[str]
+    price: float | None = Field(description="major units")
+    currency: str | None
+    availability: Literal["in_stock", "out_of_stock", "preorder", "backorder"]
+    group_id: str | None
+    score: float
+    parts: dict[str, float]
+    missing: list[str]
+    boost: float
+    pinned: bool
+    rules: list[str]
+    reasons: list[str]
+
+
+class Answer(BaseModel):
+    """Similar products, best first."""
+
+    request_id: str
+    version: str
+    weights: dict[str, float] = Field(description="as resolved: they sum to 1 over the query's aspects")
+    took_ms: float
+    degraded: list[str]
+    empty_reason: str | None
+    facets: dict[str, dict[str, int]]
+    items: list[Item]
+
+
+class ProductAnswer(BaseModel):
+    """One product as the version in use holds it."""
+
+    model_config = ConfigDict(extra="allow")
+    request_id: str
+    version: str
+    id: str
+    title: str
+    description: str
+    brand: str
+    category: list[str]
+    link: str | None
+    image: str | None
+    images: int = Field(description="pictures it has; see /v1/products/{id}/image?n=")
+    price: float | None
+    currency: str | None
+    availability: str
+    group_id: str | None
+    attributes: dict[str, list[str]]
+    retired: bool = Field(description="gone from the feed: keeps its page, is in no answer")
+
+
+class ProductPage(BaseModel):
+    """A page of the catalogue; `next_cursor` is null on the last one."""
+
+    request_id: str
+    version: str
+    total: int
+    next_cursor: str | None
+    items: list[dict[str, Any]]
+
+
+class AspectInfo(BaseModel):
+    """One aspect of the index."""
+
+    name: str
+    dim: int
+    gain: float
+    default_weight: float
+
+
+class Aspects(BaseModel):
+    """What can be weighed, and the named presets of weights."""
+
+    aspects: list[AspectInfo]
+    presets: dict[str, dict[str, float]]
+    version: str
+    request_id: str
+
+
+class VersionInfo(BaseModel):
+    """One index version on disk."""
+
+    model_config = ConfigDict(extra="allow")
+    id: str
+    current: bool
+    created_at: str
+    count: int
+    index_kind: str
+
+
+class Versions(BaseModel):
+    """All index versions, newest first; `in_use` is the one that answers."""
+
+    request_id: str
+    current: str | None
+    in_use: str | None
+    versions: list[VersionInfo]
+
+
+class FieldError(BaseModel):
+    """One wrong field."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class ProblemBody(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FieldError]

@@ -1,0 +1,197 @@
+"""Train the bundled image network from random weights: a plain loop with checkpoints and validation."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vision_rec.encoders import palette
+from vision_rec.encoders.network import ImageNetwork
+from vision_rec.training.augment import augment
+from vision_rec.training.batches import Batches, Classes, RawBatch
+from vision_rec.training.data import Source
+from vision_rec.training.objective import LossWeights, Objective, Targets
+
+
+@dataclass(frozen=True)
+class ImageTraining:
+    """The recipe; `vision-rec train image --config` reads these fields from TOML."""
+
+    steps: int = 6000
+    batch: int = 128
+    sides: tuple[tuple[float, int], ...] = ((0.0, 80), (0.6, 112))  # from this share of the run, this side
+    rate: float = 3e-3
+    decay: float = 0.05
+    warmup: float = 0.03
+    average: float = 0.998
+    seed: int = 0
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"fashion_small": 0.55, "fashion": 0.25, "clothing": 0.08, "drawn": 0.12}
+    )
+    losses: LossWeights = LossWeights()
+    threads: int = 0
+    save_every: int = 250
+
+
+Report = Callable[[Mapping[str, float]], None]
+
+
+class Trainer:
+    """Holds one run; `run` can be stopped at any time and resumed from its last checkpoint."""
+
+    def __init__(
+        self,
+        recipe: ImageTraining,
+        sources: Sequence[Source],
+        folder: Path,
+        teacher: Mapping[str, npt.NDArray[np.float16]] | None = None,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        self.recipe, self.folder = recipe, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.classes = Classes.of(sources)
+        self.batches = Batches(sources, recipe.shares, self.classes, teacher or {}, seed=recipe.seed)
+        counts = {task: len(names) for task, names in self.classes.names.items()}
+        self.objective = Objective(
+            ImageNetwork(), torch.from_numpy(palette.table()), counts, self.batches.width, recipe.losses
+        ).to(memory_format=torch.channels_last)
+        self.averaged: nn.Module = copy.deepcopy(self.objective).eval()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.objective.to(self.device)
+        self.averaged.to(self.device)
+        self.optimiser = torch.optim.AdamW(_groups(self.objective, recipe.decay), lr=recipe.rate)
+        self.rng = torch.Generator().manual_seed(recipe.seed)
+        self.step = 0
+
+    def run(self, report: Report, validate: Callable[[Objective], None] | None = None) -> Objective:
+        """Train to the last step and return the averaged objective, in evaluation mode."""
+        stream = self.batches.stream(self.recipe.batch)
+        started, seen = time.monotonic(), 0
+        while self.step < self.recipe.steps:
+            losses = self._one(next(stream))
+            self.step, seen = self.step + 1, seen + self.recipe.batch
+            if self.step % 25 == 0:
+                rate = seen / (time.monotonic() - started)
+                report({"step": self.step, "pictures_per_s": rate, **losses})
+            if self.step % self.recipe.save_every == 0 or self.step == self.recipe.steps:
+                self.save()
+                if validate is not None:
+                    validate(self.averaged)  # type: ignore[arg-type]
+        return self.averaged  # type: ignore[return-value]
+
+    def _one(self, raw: RawBatch) -> dict[str, float]:
+        share = self.step / self.recipe.steps
+        side = [size for start, size in self.recipe.sides if share >= start][-1]
+        batch = augment(raw.pixels, raw.background, raw.product, side, self.rng)
+        jittered = ((batch.jittered - 128.0) / 64.0).to(self.device, memory_format=torch.channels_last)
+        targets = self._targets(raw, batch.picture, batch.background, batch.product)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * _schedule(share, self.recipe.warmup)
+        self.objective.train()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses = self.objective(jittered, targets)
+        total: Tensor = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
+        self.optimiser.step()
+        self._average()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _targets(self, raw: RawBatch, picture: Tensor, background: Tensor, product: Tensor) -> Targets:
+        """Bring pixels and masks to the mask's resolution; one true pixel per cell, never a mixture."""
+        cell = 4
+        corner = int(torch.randint(cell, (1,), generator=self.rng))
+        sampled = picture[:, :, corner::cell, corner::cell].permute(0, 2, 3, 1)
+        cells = palette.codes(sampled.round().clamp(0, 255).to(torch.uint8).numpy())
+        members = {task: flags.to(self.device) for task, flags in raw.members.items()}
+        return Targets(
+            members,
+            raw.teacher.to(self.device),
+            torch.from_numpy(cells).to(self.device),
+            F.avg_pool2d(background[:, None], cell)[:, 0].to(self.device),
+            F.avg_pool2d(product[:, None], cell)[:, 0].to(self.device),
+        )
+
+    def _average(self) -> None:
+        """Keep a moving average of weights and buffers; it is what is validated and published."""
+        keep = min(self.recipe.average, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            live = self.objective.state_dict()
+            for name, value in self.averaged.state_dict().items():
+                if value.dtype.is_floating_point:
+                    value.lerp_(live[name], 1 - keep)
+                else:
+                    value.copy_(live[name])
+
+    def save(self) -> None:
+        """Write a checkpoint: weights as safetensors, the step and the classes as JSON."""
+        tensors = {f"live.{name}": value for name, value in self.objective.state_dict().items()}
+        tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        names = [name for name, _ in self.objective.named_parameters()]
+        for position, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{position}.{key}": value for key, value in state.items()}
+        partial = self.folder / "checkpoint.partial"
+        save_file({name: value.contiguous().cpu().clone() for name, value in tensors.items()}, partial)
+        partial.replace(self.folder / "checkpoint.safetensors")
+        state = {"step": self.step, "classes": dict(self.classes.names), "parameters": names}
+        (self.folder / "checkpoint.json").write_text(json.dumps(state | {"recipe": asdict(self.recipe)}))
+
+    def resume(self) -> bool:
+        """Continue from the folder's checkpoint, if there is one of the same classes."""
+        file = self.folder / "checkpoint.safetensors"
+        if not file.is_file():
+            return False
+        state: dict[str, Any] = json.loads((self.folder / "checkpoint.json").read_text())
+        if {task: tuple(names) for task, names in state["classes"].items()} != dict(self.classes.names):
+            return False
+        tensors = load_file(file, device=str(self.device))
+        self.objective.load_state_dict(_part(tensors, "live."))
+        self.averaged.load_state_dict(_part(tensors, "averaged."))
+        saved = self.optimiser.state_dict()
+        saved["state"] = {}
+        for name, value in _part(tensors, "optimiser.").items():
+            position, key = name.split(".", 1)
+            saved["state"].setdefault(int(position), {})[key] = value
+        self.optimiser.load_state_dict(saved)
+        self.step = int(state["step"])
+        # The stream goes on with fresh draws rather than repeating those before the stop.
+        self.batches.rng = np.random.default_rng((self.recipe.seed, self.step))
+        self.rng.manual_seed(self.recipe.seed + self.step)
+        return True
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _schedule(share: float, warmup: float) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the rate."""
+    if share < warmup:
+        return (share + 1e-3) / (warmup + 1e-3)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup)))
+
+
+def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Split parameters: matrices and kernels decay; norms, biases, proxies and the metric do not."""
+    free: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        plain = parameter.ndim < 2 or "proxies" in name or "metric" in name
+        (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}]
