@@ -70,6 +70,14 @@ def test_ids_stay_as_written(feed, written):
     assert [product.id for product in products] == [written] and not errors
 
 
+def test_utf16_without_a_mark_loses_only_the_undecodable_row(feed):
+    lines = [text.encode("utf-16-le") for text in ("id,title\n", "1,Cup\n", "2,a", "\n", "3,Ö\n")]
+    lines.insert(3, b"\x00\xd8")  # half of a surrogate pair
+    products, errors = read(feed(b"".join(lines)))
+    assert [(p.id, p.title) for p in products] == [("1", "Cup"), ("3", "Ö")]
+    assert [(e.line, e.column) for e in errors] == [(3, "title")]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

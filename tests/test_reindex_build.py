@@ -14,7 +14,6 @@ from vision_rec.fusion import Aspect, AspectLayout
 from vision_rec.index import build_index
 from vision_rec.index.exact import ExactIndex
 from vision_rec.reindex import checks, plan
-from vision_rec.reindex.cache import PictureCache
 
 
 @pytest.fixture
@@ -76,6 +75,18 @@ def test_ids_keep_their_form_and_records_their_fields(shop):
     shop.run()
     assert shop.open().ids == ("00123", "1e5", "Größe/7")
     assert records(shop.open())["1e5"]["group_id"] == "family"
+
+
+def test_ids_that_differ_in_unicode_form_alone_are_one_product(shop):
+    shop.fill(3)
+    shop.rows[1]["id"] = "A\u030angstrom"
+    shop.rows.append({**shop.rows[1], "id": "\u00c5ngstrom", "price": "2.00 EUR"})
+    report = shop.run()
+    assert report.duplicates == 1 and set(shop.open().ids) == {"p000", "p002", "\u00c5ngstrom"}
+    shop.rows.pop(1)
+    assert shop.run().outcome == "unchanged"
+    shop.rows[-1]["id"] = "A\u030angstrom"
+    assert shop.run().plan.meta_changed == 1 and "A\u030angstrom" in shop.open().ids
 
 
 # ── pictures that cannot be used ──────────────────────────────────────────────────────────────────
@@ -374,75 +385,3 @@ def test_full_starts_anew_where_no_version_is_good(shop):
         shop.run()
     report = shop.run(full=True)
     assert report.outcome == "published" and report.notes[0].startswith("started anew")
-
-
-# ── the picture cache ─────────────────────────────────────────────────────────────────────────────
-
-
-def halves(seed):
-    return np.random.default_rng(seed).standard_normal(7).astype(np.float16)
-
-
-def test_blocks_come_back_as_they_were(tmp_path):
-    blocks = {f"{n:064x}": halves(n) for n in range(1200)}
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        cache.put(blocks)
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        found = cache.get([*blocks, "f" * 64])
-        assert found.keys() == blocks.keys()
-        assert all(np.array_equal(found[sha], blocks[sha]) for sha in blocks)
-    with PictureCache(tmp_path, "another", 7) as cache:
-        assert cache.get(list(blocks)) == {}
-
-
-def test_a_changed_bit_is_a_block_not_found(tmp_path):
-    import sqlite3
-
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        cache.put({"a": halves(1), "b": halves(2)})
-    with sqlite3.connect(tmp_path / "pictures.sqlite") as db:
-        value = bytearray(db.execute("SELECT value FROM block WHERE sha = 'a'").fetchone()[0])
-        value[3] ^= 1
-        db.execute("UPDATE block SET value = ? WHERE sha = 'a'", (bytes(value),))
-    db.close()
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        assert list(cache.get(["a", "b"])) == ["b"]
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage" * 1000, None])
-def test_a_damaged_cache_starts_anew(tmp_path, damage):
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        cache.put({f"{n}": halves(n) for n in range(500)})
-    file = tmp_path / "pictures.sqlite"
-    raw = file.read_bytes()
-    file.write_bytes(raw[:5000] + bytes(20_000) + raw[25_000:] if damage is None else damage)
-    for _ in range(2):
-        with PictureCache(tmp_path, "encoder", 7) as cache:
-            cache.get([f"{n}" for n in range(500)])
-            cache.put({"new": halves(9)})
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        cache.put({"new": halves(9)})
-        assert np.array_equal(cache.get(["new"])["new"], halves(9))
-
-
-def test_without_a_place_the_cache_is_empty(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with PictureCache(tmp_path / "file", "encoder", 7) as cache:
-        cache.put({"a": halves(1)})
-        assert cache.get(["a"]) == {}
-
-
-def test_the_cache_is_bounded(tmp_path):
-    with PictureCache(tmp_path, "encoder", 7, max_blocks=10) as cache:
-        cache.put({f"{n}": halves(n) for n in range(50)})
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        assert len(cache.get([f"{n}" for n in range(50)])) == 10
-
-
-def test_young_files_are_not_remembered(tmp_path):
-    import time
-
-    with PictureCache(tmp_path, "encoder", 7) as cache:
-        cache.remember([("/old", 5, 1, "sha-old"), ("/young", 5, time.time_ns(), "sha-young")])
-        assert cache.hashes([("/old", 5, 1), ("/young", 5, 2)]) == {"/old": "sha-old"}
-        assert cache.hashes([("/old", 6, 1)]) == {} and cache.hashes([("/old", 5, 2)]) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class LexicalIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s  # 0.4 s; `tokens` alone must stay cheap
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
         self._count = len(texts)
         corpus = [tokens(text) for text in texts]
         self._vocabulary: dict[str, int] = {}

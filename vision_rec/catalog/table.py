@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision_rec.catalog.postings import Ints, Mask, Postings, flatten
+from vision_rec.catalog.postings import Coded, Floats, Ints, Mask, Postings, code, flatten, is_valid, numbers
 from vision_rec.catalog.writer import CHUNK_ROWS, PRODUCT_COLUMNS, CatalogWriter
 from vision_rec.errors import InputError, IntegrityError, NotFoundError
 from vision_rec.filters import FLAGS, NUMBERS, TEXTS, Clause, Filters
 from vision_rec.records import product_from_record
 from vision_rec.types import Product
-
-Floats = npt.NDArray[np.float64]
 
 _MASK_BYTES = 64 * 2**20  # of cached masks, one byte per row and clause
 _PRODUCTS_KEPT = 20_000  # read from the columns once; popular ones are asked for again and again
@@ -121,7 +118,7 @@ class CatalogTable:
     @cached_property
     def retired(self) -> Mask:
         """Rows (N,) of products that are gone from the feed and are never results."""
-        return np.asarray(pc.is_valid(self._column("retired_at")), dtype=bool)
+        return is_valid(self._column("retired_at"))
 
     @cached_property
     def live_rows(self) -> Ints:
@@ -155,9 +152,11 @@ class CatalogTable:
     @cached_property
     def _paths(self) -> Ints:
         """Category path of each row (N,) as a number; an absent path is one of its own."""
-        paths = pc.binary_join(self._column("category").combine_chunks(), _PATH_MARK)
-        coded = pc.dictionary_encode(pc.utf8_lower(paths.fill_null("")))
-        return np.asarray(coded.indices, dtype=np.int64)
+        paths = code(pc.binary_join(self._column("category").combine_chunks(), _PATH_MARK))
+        postings = Postings.build(np.arange(len(self), dtype=np.int64), paths)
+        out = np.full(len(self), -1, dtype=np.int64)
+        out[postings.rows] = postings.codes
+        return out
 
     # ── filters ───────────────────────────────────────────────────────────────────────────────────
 
@@ -190,8 +189,8 @@ class CatalogTable:
         if clause.field == "in_stock":
             return self._text_mask(Clause("availability", ("in_stock",), negate=not clause.flag))
         if clause.field in NUMBERS:
-            numbers = self.prices if clause.field == "price" else self.ratings
-            return _within(numbers, clause, clause.minimum, clause.maximum)
+            values = self.prices if clause.field == "price" else self.ratings
+            return _within(values, clause, clause.minimum, clause.maximum)
         return self._text_mask(clause)
 
     def _text_mask(self, clause: Clause) -> Mask:
@@ -235,7 +234,7 @@ class CatalogTable:
             return self._columns[name]
 
     def _numbers(self, name: str) -> Floats:
-        return np.asarray(pc.cast(self._column(name), pa.float64()).to_numpy(), dtype=np.float64)
+        return numbers(self._column(name))
 
     def _posting(self, name: str) -> Postings:
         with self._lock:
@@ -246,27 +245,40 @@ class CatalogTable:
     def _read_posting(self, name: str) -> Postings:
         everyone = np.arange(len(self), dtype=np.int64)
         if name == "category":
-            return Postings.build(*flatten(self._column(name).combine_chunks(), everyone))
-        if not name.startswith("attributes."):
-            return Postings.build(everyone, self._column(name))
-        rows, entries = flatten(self._column("attributes").combine_chunks().cast(_ENTRIES), everyone)
-        names = pc.utf8_lower(pc.struct_field(entries, 0))
-        held = pc.equal(names, name.removeprefix("attributes.").strip().lower())
-        if not pc.any(held).as_py():
-            some = sorted(pc.unique(names).to_pylist())
+            rows, levels = flatten(self._column(name), everyone)
+            return Postings.build(rows, code(levels))
+        if name.startswith("attributes."):
+            return self._attribute(name.removeprefix("attributes."))
+        return Postings.build(everyone, code(self._column(name)))
+
+    def _attribute(self, name: str) -> Postings:
+        rows, names, values = self._attributes
+        wanted = [c for c, known in enumerate(names.words) if known.casefold() == name.strip().casefold()]
+        if not wanted:
+            some = sorted({known.casefold() for known in names.words})
             raise InputError(
-                f"no product has the attribute {name.removeprefix('attributes.')!r}; "
+                f"no product has the attribute {name!r}; "
                 f"this catalogue has {', '.join(some[:12]) or 'none'}{' …' if len(some) > 12 else ''}"
             )
-        chosen = np.asarray(held, dtype=bool)
-        return Postings.build(*flatten(pc.struct_field(entries, 1).filter(held), rows[chosen]))
+        keep = np.isin(names.codes, wanted)
+        return Postings.build(rows[keep], values.chosen(keep))
+
+    @cached_property
+    def _attributes(self) -> tuple[Ints, Coded, Coded]:
+        """Row, attribute name and value of every value of every attribute."""
+        rows, entries = flatten(
+            self._column("attributes").cast(_ENTRIES), np.arange(len(self), dtype=np.int64)
+        )
+        owners, texts = flatten(pc.struct_field(entries, 1), np.arange(len(rows), dtype=np.int64))
+        names = code(pc.struct_field(entries, 0))
+        return rows[owners], Coded(names.codes[owners], names.words), code(texts)
 
 
-def _within(numbers: Floats, clause: Clause, low: float, high: float) -> Mask:
+def _within(values: Floats, clause: Clause, low: float, high: float) -> Mask:
     """Mark numbers between the bounds; NaN is within none."""
     if clause.exclusive:
-        return np.asarray((numbers > low) & (numbers < high))
-    return np.asarray((numbers >= low) & (numbers <= high))
+        return np.asarray((values > low) & (values < high))
+    return np.asarray((values >= low) & (values <= high))
 
 
 def _attribute_words(attributes: Iterable[tuple[str, list[str]]]) -> list[str]:

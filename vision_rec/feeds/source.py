@@ -91,8 +91,8 @@ def _utf16(head: bytes) -> str | None:
         return "utf-16"
     sample = head[:200]
     evens, odds = sample[0::2].count(0), sample[1::2].count(0)
-    if len(sample) >= 8 and max(evens, odds) > len(sample) * 0.4 and min(evens, odds) == 0:
-        return "utf-16-be" if evens else "utf-16-le"
+    if len(sample) >= 8 and max(evens, odds) > len(sample) * 0.4 and min(evens, odds) < len(sample) * 0.04:
+        return "utf-16-be" if evens > odds else "utf-16-le"
     return None
 
 

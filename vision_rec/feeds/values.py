@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 
 from vision_rec.feeds.rows import Number
 from vision_rec.types import Availability
@@ -211,6 +210,8 @@ def _parse_date(text: str) -> datetime:
             return datetime.strptime(text, form)
         except ValueError:
             continue
+    from email.utils import parsedate_to_datetime  # pulls in a lot for the rarest form
+
     return parsedate_to_datetime(text)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_rec.errors import FeedError, InputError, VisionRecError
 from vision_rec.reindex.context import Inputs
-from vision_rec.reindex.report import Journal, ReindexReport
+from vision_rec.reindex.report import Journal, Progress, ReindexReport
 from vision_rec.reindex.run import Run, note_failure
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def reindex(
     full: bool = False,
     allow_shrink: bool = False,
     refresh_images: bool = False,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
     encoders: EncoderSet | None = None,
     now: datetime | None = None,
 ) -> ReindexReport:

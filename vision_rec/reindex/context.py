@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +11,9 @@ from vision_rec.index.version import IndexVersion
 from vision_rec.reindex.cache import PictureCache
 from vision_rec.reindex.encode import REVIEWS, WORDS, ParentRows
 from vision_rec.reindex.plan import Stale
-from vision_rec.reindex.report import Journal
+from vision_rec.reindex.report import Journal, Progress
 from vision_rec.reindex.staging import Staging, digest, to_json
 from vision_rec.settings import Settings
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)

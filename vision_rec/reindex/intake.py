@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vision_rec.encoders.describe import describe
 from vision_rec.errors import FeedError, FeedRowError
 from vision_rec.failpoints import failpoint
 from vision_rec.feeds import read_feed, read_reviews
-from vision_rec.reindex.report import Journal, Reject
+from vision_rec.reindex.report import Journal, Progress, Reject
 from vision_rec.reindex.staging import Staging
 from vision_rec.settings import FeedSettings
 from vision_rec.types import Product, Review
 
-Progress = Callable[[str, int, int | None], None]
 _TELL_EVERY = 500
 
 

@@ -14,14 +14,13 @@ from vision_rec.errors import FeedError, FetchError, ImageError, UrlNotAllowedEr
 from vision_rec.failpoints import failpoint
 from vision_rec.images import resolve_ref
 from vision_rec.reindex.cache import PictureCache
-from vision_rec.reindex.report import Journal, Placeholder
+from vision_rec.reindex.report import Journal, Placeholder, Progress
 from vision_rec.reindex.staging import Staging, digest
 from vision_rec.settings import ImageSettings
 
 if TYPE_CHECKING:
     from vision_rec.fetch import Fetcher
 
-Progress = Callable[[str, int, int | None], None]
 PLACEHOLDER_SHARE, PLACEHOLDER_PRODUCTS = 0.005, 20
 LOST_PRODUCTS = 20
 _BATCH = 500

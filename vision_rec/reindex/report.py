@@ -7,13 +7,14 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 Outcome = Literal["published", "unchanged", "planned", "failed"]
+Progress = Callable[[str, int, int | None], None]  # stage, done, total if known
 MAX_LISTED = 1_000
 
 

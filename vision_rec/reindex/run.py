@@ -25,9 +25,9 @@ from vision_rec.index.files import hash_of, require_space
 from vision_rec.index.version import IndexVersion, VersionStore
 from vision_rec.reindex import build, stages
 from vision_rec.reindex.chunks import ChunkStore
-from vision_rec.reindex.context import Context, Inputs, Progress, open_cache
+from vision_rec.reindex.context import Context, Inputs, open_cache
 from vision_rec.reindex.plan import rows_stay
-from vision_rec.reindex.report import Journal, Outcome, ReindexReport
+from vision_rec.reindex.report import Journal, Outcome, Progress, ReindexReport
 from vision_rec.reindex.staging import Staging
 from vision_rec.settings import Settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from vision_rec.types import Array
 
@@ -72,8 +73,8 @@ def _spline(points: Sequence[Point], *, closed: bool) -> Array:
     stop = (start + 1) % len(xy)
     chord = xy[stop] - xy[start]
     length = np.maximum(np.hypot(chord[:, 0], chord[:, 1]), 1e-9)
-    before = np.roll(xy, 1, axis=0)
-    after = np.roll(xy, -1, axis=0)
+    before = xy[np.arange(-1, len(xy) - 1)]
+    after = xy[np.arange(1, len(xy) + 1) % len(xy)]
     span = np.hypot(*(xy - before).T) + np.hypot(*(after - xy).T)
     slope = (after - before) / np.maximum(span, 1e-9)[:, None]
     leave = np.where(sharp[start, None], np.nan, slope[start] * length[:, None])
@@ -83,12 +84,16 @@ def _spline(points: Sequence[Point], *, closed: bool) -> Array:
     lean_in = np.where(np.isnan(leave), chord, 1.5 * chord - 0.5 * leave)
     leave = np.where(np.isnan(leave), lean_out, leave)
     arrive = np.where(np.isnan(arrive), lean_in, arrive)
-    t = np.linspace(0, 1, STEPS, endpoint=False)[None, :, None]
-    a, b = xy[start][:, None], xy[stop][:, None]
-    curve = (
-        (2 * t**3 - 3 * t**2 + 1) * a
-        + (t**3 - 2 * t**2 + t) * leave[:, None]
-        + (3 * t**2 - 2 * t**3) * b
-        + (t**3 - t**2) * arrive[:, None]
-    ).reshape(-1, 2)
+    ends = np.stack([xy[start], leave, xy[stop], arrive], axis=1)  # (stretches, 4, 2)
+    curve = (_BASIS @ ends).reshape(-1, 2)
     return (curve if closed else np.vstack([curve, xy[-1]])).astype(np.float32)
+
+
+def _hermite() -> npt.NDArray[np.float64]:
+    """Return the weights of start, leaving slope, end and arriving slope at each sample (STEPS, 4)."""
+    t = np.linspace(0, 1, STEPS, endpoint=False)
+    weights = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, 3 * t**2 - 2 * t**3, t**3 - t**2)
+    return np.stack(weights, axis=1)
+
+
+_BASIS = _hermite()

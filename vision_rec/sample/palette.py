@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -50,12 +48,13 @@ CONTRASTS: tuple[Lab, ...] = (  # coral, mustard, sky, mint, burgundy, navy, for
 SCHEMES = ("cream", "deep", "tone", "contrast")
 
 
-def lab_to_rgb(lab: Lab | Sequence[float]) -> Array:
-    """Convert one CIELAB colour (D65) to sRGB in 0–1 (3,), clipped to the gamut."""
-    fy = (lab[0] + 16) / 116
-    f = np.array([fy + lab[1] / 500, fy, fy - lab[2] / 200])
+def lab_to_rgb(lab: npt.ArrayLike) -> Array:
+    """Convert CIELAB (…, 3) (D65) to sRGB in 0–1, clipped to the gamut."""
+    value = np.asarray(lab, dtype=np.float64)
+    fy = (value[..., 0] + 16) / 116
+    f = np.stack([fy + value[..., 1] / 500, fy, fy - value[..., 2] / 200], axis=-1)
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.95047, 1.0, 1.08883)
-    linear = np.clip(_TO_RGB @ xyz, 0, 1)
+    linear = np.clip(xyz @ _TO_RGB.T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(
         np.float32
     )

@@ -48,11 +48,14 @@ class _Canvas:
         self.alpha = np.zeros((side, side), dtype=np.float32)
         self.unit = scene.scale * side / 2  # pixels per product unit
         self.light = Light(float(np.cos(scene.light_angle)), float(np.sin(scene.light_angle)), scene.light)
-        self.paints = {name: lab_to_rgb(lab).reshape(3, 1, 1) for name, lab in paints(spec).items()}
+        mixed = paints(spec)
+        rgb = lab_to_rgb(list(mixed.values())).reshape(-1, 3, 1, 1)
+        self.paints = dict(zip(mixed, rgb, strict=True))
         c, s = np.cos(scene.rotation), np.sin(scene.rotation)
         mirror = -1.0 if scene.flip else 1.0
         pose = np.array([[c, -s], [s, c]]) @ np.diag([mirror * scene.squeeze, 1.0])
         self.pose = (pose * self.unit).astype(np.float32)
+        self.back = np.linalg.inv(pose * self.unit).astype(np.float32)
         self.origin = np.array([1 + scene.shift_x, 1 + scene.shift_y], dtype=np.float32) * side / 2
         self.folds = self._folds()
 
@@ -156,7 +159,7 @@ class _Canvas:
         if middle is not None and half is not None:
             across = np.clip((x - box[0] - middle) / half, -0.999, 0.999)
             x = box[0] + middle + half * np.arcsin(across) * 0.8
-        back = np.linalg.inv(self.pose.astype(np.float64)).astype(np.float32)
+        back = self.back
         x, y = x - self.origin[0], y - self.origin[1]
         u, v = back[0, 0] * x + back[0, 1] * y, back[1, 0] * x + back[1, 1] * y
         fold = None

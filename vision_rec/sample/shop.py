@@ -114,7 +114,7 @@ def draw_shop(
     for old in shop.images.glob("*.jpg"):
         if old.name not in wanted:
             old.unlink()
-    for done in _draw_all(jobs, side, workers or len(os.sched_getaffinity(0))):
+    for done in _draw_all(jobs, side, workers or _cores()):
         if progress is not None:
             progress(done, len(jobs))
     _write_tables(shop, products)
@@ -147,6 +147,12 @@ def _draw_all(jobs: list[_Job], side: int, workers: int) -> Iterator[int]:
             yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    """Count the cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not there on macOS and Windows
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _draw_chunk(jobs: list[_Job], side: int) -> int:

@@ -69,6 +69,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self._version: str | None = None
         self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -81,7 +82,9 @@ class Metrics:
 
     def use_version(self, version_id: str, count: int) -> None:
         """Tell which version answers now."""
-        self.version.clear()
+        if self._version not in (None, version_id):
+            self.version.labels(self._version).set(0)  # labels cannot be removed where workers share them
+        self._version = version_id
         self.version.labels(version_id).set(1)
         self.products.set(count)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import tempfile
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
@@ -61,7 +63,16 @@ class WorkerApp:
     def __call__(self) -> FastAPI:
         """Build the app of this worker."""
         configure_logs()
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         return create_app(self.settings)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone, so that none holds the port alone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,92 @@
+"""All commands under one name; the commands themselves import what they need when they run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from vision_rec.cli import (
+    config,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    reindex,
+    search,
+    serve,
+    train,
+    versions,
+)
+from vision_rec.cli.common import Common, Config, Data, Indexes, Quiet, Verbose
+from vision_rec.cli.exits import EXIT_CODES, USAGE, say
+
+# typer 0.16 and newer brings click's classes under a name of its own; these are the same in all.
+_ClickError: type[Exception] = next(
+    kind for kind in reversed(typer.BadParameter.__mro__) if kind.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="vision-rec",
+    help="Similar products by colour, shape, style and words, each with its own weight.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: the coloured one costs the import of rich
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from vision_rec import __version__
+
+        typer.echo(f"vision-rec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    indexes: Indexes = None,
+    data: Data = None,
+    config: Config = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Similar products by colour, shape, style and words, each with its own weight."""
+    context.obj = Common(indexes, data, config, verbose, quiet)
+
+
+for room in (demo, reindex, search, export, versions, train, evaluate, serve, doctor, config):
+    room.register(app)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Parse `argv`, run its command and return the exit code; wrong usage is one line on stderr."""
+    # JSON may hold what a terminal's encoding cannot say; such characters are written as escapes.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(args=arguments, prog_name="vision-rec", standalone_mode=False)
+    except _ClickError as error:
+        return _usage(error)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception) -> int:
+    message = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{message}\n")
+        return USAGE
+    where = context.command_path if context is not None else "vision-rec"
+    say(f"error: {message.rstrip('.')}; see `{where} --help`")
+    return USAGE
