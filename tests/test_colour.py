@@ -6,13 +6,20 @@ from vision_rec.errors import InputError
 
 @pytest.mark.parametrize(
     ("text", "rgb"),
-    [("#c81e1e", (200, 30, 30)), ("C81E1E", (200, 30, 30)), ("#C22", (204, 34, 34)), (" #00ff7f ", (0, 255, 127))],
+    [
+        ("#c81e1e", (200, 30, 30)),
+        ("C81E1E", (200, 30, 30)),
+        ("#C22", (204, 34, 34)),
+        (" #00ff7f ", (0, 255, 127)),
+    ],
 )
 def test_hex_values(text, rgb):
     assert parse_colour(text) == rgb
 
 
-@pytest.mark.parametrize("name", ["red", "Navy Blue", "off-white", "light gray", "teal", "burgundy", "salmon"])
+@pytest.mark.parametrize(
+    "name", ["red", "Navy Blue", "off-white", "light gray", "teal", "burgundy", "salmon"]
+)
 def test_names_are_found_in_any_spelling(name):
     assert all(0 <= value <= 255 for value in parse_colour(name))
 
@@ -25,7 +32,9 @@ def test_names_mean_what_people_mean():
 
 
 def test_grey_and_gray_are_one():
-    assert parse_colour("slate gray") == parse_colour("slategrey") or parse_colour("gray") == parse_colour("grey")
+    assert parse_colour("slate gray") == parse_colour("slategrey") or parse_colour("gray") == parse_colour(
+        "grey"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "   ", "#12345", "#ggg", "not a colour", "rgb(1,2,3)", "#"])

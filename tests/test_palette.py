@@ -6,7 +6,13 @@ from vision_rec.encoders import palette
 def test_lab_of_known_colours():
     # Published CIELAB (D65) values of sRGB primaries.
     lab = palette.rgb_to_lab([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
-    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86]]
+    expected = [
+        [100, 0, 0],
+        [0, 0, 0],
+        [53.24, 80.09, 67.20],
+        [87.73, -86.18, 83.18],
+        [32.30, 79.19, -107.86],
+    ]
     np.testing.assert_allclose(lab, expected, atol=0.05)
 
 

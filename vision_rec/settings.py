@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -167,6 +168,32 @@ class Settings(BaseSettings):
             raise InputError(_explain(error)) from error
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"settings file {chosen} is not valid TOML: {error}") from error
+
+
+def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Say of every setting, as `section.name`, whether it comes from an option, the environment or a file.
+
+    `config` and `given` are what `Settings.load` was called with.
+    """
+    chosen = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
+    file = tomllib.loads(chosen.read_text("utf-8")) if chosen is not None else {}
+    variables = {name.upper() for name, value in os.environ.items() if value}
+    prefix, split = Settings.model_config["env_prefix"], Settings.model_config["env_nested_delimiter"]
+    out: dict[str, str] = {}
+    for section, described in Settings.model_fields.items():
+        whole = f"{prefix}{section}".upper()
+        for name in described.annotation.model_fields if described.annotation else ():
+            variable = f"{whole}{split}{name}".upper()
+            inner = [entry for entry in variables if entry.startswith(f"{variable}{split}")]
+            if given.get(section, {}).get(name) is not None:
+                out[f"{section}.{name}"] = "option"
+            elif variable in variables or inner:
+                out[f"{section}.{name}"] = f"environment {inner[0] if inner else variable}"
+            elif whole in variables and name in json.loads(os.environ[whole]):
+                out[f"{section}.{name}"] = f"environment {whole}"
+            else:
+                out[f"{section}.{name}"] = f"file {chosen}" if name in file.get(section, {}) else "default"
+    return out
 
 
 def _explain(error: ValidationError) -> str:

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from vision_rec.encoders import palette
-from vision_rec.training.losses import NormalisedSoftmax, Palette, distillation_loss, mask_loss, reverse_gradient
+from vision_rec.training.losses import (
+    NormalisedSoftmax,
+    Palette,
+    distillation_loss,
+    mask_loss,
+    reverse_gradient,
+)
 
 
 def test_normalised_softmax_equals_the_plain_loop():

@@ -8,20 +8,18 @@ from typing import Annotated
 
 import typer
 
-from vision_rec.cli import (
-    config,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    reindex,
-    search,
-    serve,
-    train,
-    versions,
-)
-from vision_rec.cli.common import Common, Config, Data, Indexes, Quiet, Verbose
+from vision_rec.cli.common import Body, Common, Config, Data, Indexes, Quiet, Verbose, command
+from vision_rec.cli.config import show
+from vision_rec.cli.demo import demo
+from vision_rec.cli.doctor import doctor
+from vision_rec.cli.evaluate import evaluate
 from vision_rec.cli.exits import EXIT_CODES, USAGE, say
+from vision_rec.cli.export import export_similar
+from vision_rec.cli.reindex import reindex
+from vision_rec.cli.search import search, similar
+from vision_rec.cli.serve import serve
+from vision_rec.cli.train import image
+from vision_rec.cli.versions import activate, diff, list_versions, prune, verify
 
 # typer 0.16 and newer brings click's classes under a name of its own; these are the same in all.
 _ClickError: type[Exception] = next(
@@ -63,8 +61,38 @@ def root(
     context.obj = Common(indexes, data, config, verbose, quiet)
 
 
-for room in (demo, reindex, search, export, versions, train, evaluate, serve, doctor, config):
-    room.register(app)
+versions = typer.Typer(help="Look at index versions and change between them.")
+train = typer.Typer(help="Train encoders.")
+settings = typer.Typer(help="Show the settings.")
+for group in (train, settings):
+    group.callback()(lambda: None)  # else typer would make its one command the group itself
+
+_OF_APP: dict[str, Body] = {
+    "demo": demo,
+    "reindex": reindex,
+    "similar": similar,
+    "search": search,
+    "export-similar": export_similar,
+    "evaluate": evaluate,
+    "serve": serve,
+    "doctor": doctor,
+}
+_OF_VERSIONS: dict[str, Body] = {
+    "list": list_versions,
+    "verify": verify,
+    "diff": diff,
+    "activate": activate,
+    "prune": prune,
+}
+for name, body in _OF_APP.items():
+    command(app, name)(body)
+for name, body in _OF_VERSIONS.items():
+    command(versions, name)(body)
+command(train, "image")(image)
+command(settings, "show")(show)
+app.add_typer(versions, name="versions")
+app.add_typer(train, name="train")
+app.add_typer(settings, name="config")
 
 
 def run(argv: Sequence[str] | None = None) -> int:

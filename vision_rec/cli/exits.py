@@ -78,13 +78,13 @@ def reported(*, traces: bool = False) -> Iterator[Outcome]:
 
 def one_line(text: str) -> str:
     """Return `text` without line breaks and other control characters: feeds and names may hold any."""
-    return _CONTROL.sub(" ", text).strip()
+    return _CONTROL.sub(" ", text).rstrip()
 
 
 def say(text: str) -> None:
     """Write one line to stderr."""
     with suppress(OSError):  # nobody listens
-        sys.stderr.write(f"{one_line(text)}\n")
+        sys.stderr.write(f"{one_line(text).lstrip()}\n")
         sys.stderr.flush()
 
 

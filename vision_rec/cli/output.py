@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vision_rec.cli.common import Common
 from vision_rec.cli.exits import one_line, say
+from vision_rec.errors import InputError
+from vision_rec.outfile import unfinished
 
 if TYPE_CHECKING:
     from vision_rec.types import Recommendation, Recommendations
@@ -20,9 +22,10 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 def write_json(document: Mapping[str, Any]) -> None:
     """Write one JSON document to stdout, indented where a person reads it."""
-    plain = "utf" not in (sys.stdout.encoding or "utf-8").lower()
-    indent = 2 if sys.stdout.isatty() else None
-    text = json.dumps(document, ensure_ascii=plain, indent=indent, allow_nan=False)
+    plain = not _speaks_unicode(sys.stdout)
+    text = json.dumps(
+        document, ensure_ascii=plain, indent=2 if sys.stdout.isatty() else None, allow_nan=False
+    )
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -92,7 +95,9 @@ def _cells(item: Recommendation, names: Sequence[str], largest: float) -> tuple[
     price = "" if fields["price"] is None else f"{fields['price']:.2f} {fields['currency'] or ''}".strip()
     lifted = f" {item.boost:+.2f}" if item.boost else ""
     parts = " ".join(
-        f"{name} –" if name in item.missing else f"{name} {_bar(item.parts[name] / largest)}{item.parts[name]:.2f}"
+        f"{name} –"
+        if name in item.missing
+        else f"{name} {_bar(item.parts[name] / largest)}{item.parts[name]:.2f}"
         for name in names
     )
     return (
@@ -105,20 +110,58 @@ def _cells(item: Recommendation, names: Sequence[str], largest: float) -> tuple[
     )
 
 
+def _part(item: Recommendation, name: str, largest: float) -> str:
+    if name in item.missing:
+        return "–"
+    return f"{_bar(item.parts[name] / largest)}{item.parts[name]:.2f}"
+
+
 def _bar(share: float) -> str:
     """Return a block as high as `share` of the largest part; nothing where it cannot be shown."""
-    if not sys.stdout.isatty() or "utf" not in (sys.stdout.encoding or "").lower():
+    if not (sys.stdout.isatty() and _speaks_unicode(sys.stdout)):
         return ""
     return _BARS[round(min(max(share, 0.0), 1.0) * (len(_BARS) - 1))]
 
 
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file, or of stdin where `path` is `-`; raise InputError at once."""
+    if str(path) == "-":
+        return iter(sys.stdin)
+    if not path.exists():
+        raise InputError(f"there is no file {path}; give an existing one, or - for stdin")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file")
+    try:
+        file = path.open(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return _decoded(path, file)
+
+
+def _decoded(path: Path, file: TextIO) -> Iterator[str]:
+    with file:
+        try:
+            yield from file
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text: {error}") from error
+
+
 @contextmanager
-def output_file(path: Path) -> Iterator[IO[str]]:
-    """Open `path` for writing text; the file appears once all is written, or not at all.
+def output_lines(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Give a function that writes one JSON line to `path`, or stdout where None.
 
-    Raises InputError where it cannot be written.
+    The file appears once all is written, or not at all. Raises InputError where it cannot be written.
     """
-    from vision_rec.export import beside
+    if path is None:
+        yield lambda document: _write_json_line(sys.stdout, document)
+        return
+    with unfinished(path) as name, name.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        yield lambda document: _write_json_line(file, document)
 
-    with beside(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
+
+def _write_json_line(file: TextIO, document: Mapping[str, Any]) -> None:
+    file.write(json.dumps(document, ensure_ascii=not _speaks_unicode(file), allow_nan=False) + "\n")
+
+
+def _speaks_unicode(file: TextIO) -> bool:
+    return "utf" in (file.encoding or "utf-8").lower()

@@ -56,6 +56,7 @@ DESCRIPTIVE = (
 _ALIASES = {"colour": "color", "flavour": "flavor", "feature": "features", "sleeves": "sleeve_length"}
 _TAG = re.compile(r"<[^<>]{0,400}>")
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
+_JOINING = frozenset("and or of for with the a an in on to by from &".split())
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -99,14 +100,18 @@ def _words(text: str) -> list[str]:
 
 
 def _new_words(text: str, said: set[str]) -> str:
-    """Return the words of `text` that were not said yet, and note them as said."""
-    fresh = []
+    """Return the words of `text` that were not said yet, no joining words at the ends; note them."""
+    fresh: list[str] = []
     for word in text.split():
         bare = _words(word)
         if not bare or all(part in said for part in bare):
             continue
-        said.update(bare)
+        said.update(part for part in bare if part not in _JOINING)
         fresh.append(word.strip(">/|,;"))
+    while fresh and fresh[0].casefold() in _JOINING:
+        fresh.pop(0)
+    while fresh and fresh[-1].casefold() in _JOINING:
+        fresh.pop()
     return " ".join(fresh)
 
 

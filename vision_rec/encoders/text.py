@@ -24,15 +24,22 @@ from vision_rec.encoders.reviews import (
 )
 from vision_rec.encoders.runtime import Device, Kind
 from vision_rec.encoders.sentences import SentenceModel, open_sentences
-from vision_rec.encoders.text_fit import REVIEWS_DIM, TEXT_DIM, TextFit, fit_block, load_fit
-from vision_rec.encoders.text_models import PACKAGED, ModelFolder, find_model
+from vision_rec.encoders.text_fit import (
+    REVIEWS_AXIS_SHARE,
+    REVIEWS_DIM,
+    TEXT_AXIS_SHARE,
+    TEXT_DIM,
+    TextFit,
+    fit_block,
+    load_fit,
+)
+from vision_rec.encoders.text_models import FIT_NAME, PACKAGED, ModelFolder, find_model
 from vision_rec.errors import IntegrityError
 from vision_rec.fusion import Aspect
 from vision_rec.types import Array, Blocks, Review, Sample
 
 __all__ = ["TextEncoder", "describe"]
 
-FIT_NAME = "vision_rec_text.safetensors"  # in a model's folder: the fit that belongs to it
 _CODE_VERSION = 1  # raise it when tokenising, pooling or anything else here changes answers
 _log = logging.getLogger(__name__)
 
@@ -202,8 +209,8 @@ def fit_generic(sentences: SentenceModel, model_sha256: str) -> TextFit:
     from vision_rec.encoders.reference_texts import reference_reviews, reference_texts
 
     said = [WeightedSentences(tuple(texts), (1.0,) * len(texts)) for texts in reference_reviews()]
-    text = fit_block([sentences.encode(reference_texts())], TEXT_DIM)
-    reviews = fit_block([pool_sentences(sentences, said)], REVIEWS_DIM)
+    text = fit_block([sentences.encode(reference_texts())], TEXT_DIM, TEXT_AXIS_SHARE)
+    reviews = fit_block([pool_sentences(sentences, said)], REVIEWS_DIM, REVIEWS_AXIS_SHARE)
     return TextFit(text, reviews, None, model_sha256)
 
 

@@ -19,7 +19,10 @@ from vision_rec.types import Array
 FIT_FORMAT = 1
 TEXT_DIM = 160
 REVIEWS_DIM = 128
-SHOP_AXIS_SHARE = 0.5
+# What is left of the axes along which whole shops differ. Less brings random pairs of one shop nearer to
+# 0, more keeps the neighbours of the plain vectors; reviews of one shop resemble each other most.
+TEXT_AXIS_SHARE = 0.7
+REVIEWS_AXIS_SHARE = 0.5
 SPREAD = 0.1  # gain = SPREAD / std of random-pair cosines, in every encoder of this package
 _PAIRS = 20_000
 
@@ -121,19 +124,21 @@ def _parse(content: bytes) -> TextFit:
     return TextFit(blocks["text"], blocks["reviews"], probe, str(about["model_sha256"]), about["notes"])
 
 
-def fit_block(shops: Sequence[Array], dim: int, *, extra: Sequence[Array] = (), seed: int = 0) -> BlockFit:
+def fit_block(
+    shops: Sequence[Array], dim: int, axis_share: float, *, extra: Sequence[Array] = (), seed: int = 0
+) -> BlockFit:
     """Fit mean, projection and gain on vectors (n_i, d) of several shops, each with equal say.
 
     The mean is the mean of the shops' means. A shop of one department lies off it, so its random pairs
-    would not score 0; the axes along which whole shops differ are therefore halved. The projection is the
-    PCA of what varies inside shops (and inside `extra` vectors, which centre nothing).
+    would not score 0; the axes along which whole shops differ are therefore shortened to `axis_share`. The
+    projection is the PCA of what varies inside shops (and inside `extra` vectors, which centre nothing).
     """
     means = np.stack([shop.mean(0, dtype=np.float64) for shop in shops])
     mean = means.mean(0)
     width = len(mean)
     _, strengths, axes = np.linalg.svd(means - mean, full_matrices=False)
     axes = axes[strengths > 1e-6]
-    damp = np.eye(width) - (1.0 - SHOP_AXIS_SHARE) * axes.T @ axes
+    damp = np.eye(width) - (1.0 - axis_share) * axes.T @ axes
     scatter = np.zeros((width, width))
     for vectors in (*shops, *extra):
         inner = np.cov(vectors.T.astype(np.float64))
@@ -172,7 +177,7 @@ def neighbour_overlap(
     return shared / (k * len(chosen))
 
 
-def fit_probe(vectors: Array, labels: Array, *, ridge: float = 1e-3, steps: int = 25) -> Probe:
+def fit_probe(vectors: Array, labels: Array, *, ridge: float = 3e-4, steps: int = 25) -> Probe:
     """Fit a logistic probe on vectors (n, d) and labels (n,) 0 or 1, both classes with equal say (Newton)."""
     x = np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
     y = labels.astype(np.float64)

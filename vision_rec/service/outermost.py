@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,7 +54,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 class Outermost:
     """Wrap the whole app; what is raised below ends here as a problem document."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, templates: Mapping[object, str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, templates: Mapping[Any, str]) -> None:
         self.app, self.metrics = app, metrics
         self.templates = templates  # endpoint of a plain route → its path
 

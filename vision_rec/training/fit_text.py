@@ -3,7 +3,8 @@
     python -m vision_rec.training.fit_text products.csv shop/products.csv \
         --reviews reviews.csv.gz shop/reviews.csv --output all-MiniLM-L6-v2.safetensors
 
-Each file is one shop with equal say; common product texts that belong to no shop are one more.
+Each file is one shop with equal say; common product texts that belong to no shop are one more
+(and common reviews, where no reviews are given).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from vision_rec.encoders.reviews import WeightedSentences, review_sentences
 from vision_rec.encoders.sentences import SentenceModel, open_sentences
 from vision_rec.encoders.text import pool_sentences
 from vision_rec.encoders.text_fit import (
+    REVIEWS_AXIS_SHARE,
     REVIEWS_DIM,
+    TEXT_AXIS_SHARE,
     TEXT_DIM,
     BlockFit,
     Probe,
@@ -42,6 +45,7 @@ from vision_rec.fusion import unit
 from vision_rec.types import Array, Review
 
 MAX_TEXTS = 6_000  # per shop
+MIN_SENTENCES = 2_000
 MAX_PROBE_REVIEWS = 8_000
 MIN_PLEASED, MAX_DISPLEASED = 4.0, 2.0  # ratings that label a review; those between say neither
 _log = logging.getLogger(__name__)
@@ -65,16 +69,15 @@ def fit_text(
     texts = {_label(path): _texts(path, seed) for path in feeds}
     texts["common"] = reference_texts()
     said = {_label(path): _said(path) for path in reviews}
-    said["common"] = [WeightedSentences(tuple(s), (1.0,) * len(s)) for s in reference_reviews()]
+    if not said:
+        said["common"] = [WeightedSentences(tuple(s), (1.0,) * len(s)) for s in reference_reviews()]
     shops = {name: _encode_split(sentences, given) for name, given in texts.items()}
-    text = fit_block([learn for learn, _ in shops.values()], TEXT_DIM, seed=seed)
-    notes |= _measure("text", text, {name: held for name, (_, held) in shops.items()})
+    text, measured = _fit_and_measure("text", shops, TEXT_DIM, TEXT_AXIS_SHARE, [], seed)
+    notes |= measured
     pools = {name: _pool_split(sentences, given) for name, given in said.items()}
-    single = [
-        sentences.encode(_sample_sentences(given, seed)) for name, given in said.items() if name != "common"
-    ]
-    block = fit_block([learn for learn, _ in pools.values()], REVIEWS_DIM, extra=single, seed=seed)
-    notes |= _measure("reviews", block, {name: held for name, (_, held) in pools.items()})
+    single = [sentences.encode(given) for given in _sample_sentences(said.values(), seed)]
+    block, measured = _fit_and_measure("reviews", pools, REVIEWS_DIM, REVIEWS_AXIS_SHARE, single, seed)
+    notes |= measured
     probe, accuracy = _fit_sentiment(sentences, reviews, seed)
     return TextFit(text, block, probe, folder.sha256, notes | accuracy)
 
@@ -128,41 +131,57 @@ def _pool_split(sentences: SentenceModel, said: list[WeightedSentences]) -> tupl
     return vectors[~held], vectors[held]
 
 
-def _sample_sentences(said: list[WeightedSentences], seed: int) -> list[str]:
-    learn = [text for one in said if not _held_out(one.texts[0]) for text in one.texts]
-    return random.Random(seed).sample(sorted(set(learn)), min(MAX_TEXTS, len(set(learn))))
+def _sample_sentences(said: Iterable[list[WeightedSentences]], seed: int) -> list[list[str]]:
+    """Return different single sentences of each shop that has many; templates repeat a few."""
+    shops = []
+    for given in said:
+        every = sorted({text for one in given if not _held_out(one.texts[0]) for text in one.texts})
+        if len(every) >= MIN_SENTENCES:
+            shops.append(random.Random(seed).sample(every, min(MAX_TEXTS, len(every))))
+    return shops
 
 
-def _measure(name: str, block: BlockFit, shops: dict[str, Array]) -> dict[str, float]:
-    """Return, per shop, what held-out texts keep of their neighbours, and their random-pair cosines."""
+def _fit_and_measure(
+    name: str,
+    shops: Mapping[str, tuple[Array, Array]],
+    dim: int,
+    axis_share: float,
+    extra: list[Array],
+    seed: int,
+) -> tuple[BlockFit, dict[str, float]]:
+    """Fit a block, and measure on what each shop held out what the projection keeps and how pairs spread.
+
+    `overlap@10` compares with all values after the same centring, `…_uncentred` with the model's own vectors.
+    """
+    learn = [learn for learn, _ in shops.values()]
+    block = fit_block(learn, dim, axis_share, extra=extra, seed=seed)
+    whole = fit_block(learn, len(block.mean), axis_share, extra=extra, seed=seed)
     notes: dict[str, float] = {}
-    for shop, vectors in shops.items():
+    for shop, (_, vectors) in shops.items():
         rows = block.apply(vectors)
         cosines = random_cosines(rows)
         notes |= {
             f"{name}.{shop}.held_out": float(len(vectors)),
-            f"{name}.{shop}.overlap@10": neighbour_overlap(unit(vectors - block.mean), rows),
-            f"{name}.{shop}.overlap@10_uncentred": neighbour_overlap(vectors, rows),
+            f"{name}.{shop}.overlap@10": neighbour_overlap(whole.apply(vectors), rows),
+            f"{name}.{shop}.overlap@10_uncentred": neighbour_overlap(unit(vectors), rows),
             f"{name}.{shop}.random_mean": float(cosines.mean()),
             f"{name}.{shop}.random_std": float(cosines.std()),
         }
-    return {key: round(value, 4) for key, value in notes.items()}
+    return block, {key: round(value, 4) for key, value in notes.items()}
 
 
 def _fit_sentiment(
     sentences: SentenceModel, paths: Sequence[Path], seed: int
 ) -> tuple[Probe | None, dict[str, float]]:
-    """Fit the probe on single sentences and whole reviews, each labelled by its review's rating."""
+    """Fit the probe on whole reviews labelled by their ratings; it is used, and measured, on sentences."""
     labelled = [pair for path in paths for pair in _labelled(path, seed)]
     learn = [(said, label) for said, label in labelled if not _held_out(said.texts[0])]
     held = [(said, label) for said, label in labelled if _held_out(said.texts[0])]
     if min((sum(label for _, label in part) for part in (learn, held)), default=0) < 25:
         return None, {}
     _log.warning("encoding %d rated reviews", len(labelled))
-    flat = [(text, label) for said, label in learn for text in said.texts]
-    vectors = [sentences.encode([text for text, _ in flat]), pool_sentences(sentences, [s for s, _ in learn])]
-    labels = np.array([label for _, label in flat] + [label for _, label in learn], dtype=np.float32)
-    probe = fit_probe(np.concatenate(vectors), labels)
+    labels = np.array([label for _, label in learn], dtype=np.float32)
+    probe = fit_probe(pool_sentences(sentences, [said for said, _ in learn]), labels)
     right = {0: 0, 1: 0}
     for said, label in held:
         right[label] += int((probe.apply(sentences.encode(said.texts)).mean() > 0.5) == bool(label))

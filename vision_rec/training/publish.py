@@ -14,46 +14,67 @@ import torch
 from safetensors.torch import save_file
 
 from vision_rec.encoders import palette
-from vision_rec.encoders.image import CONFIG, FORMAT, WEIGHTS, ImageEncoder
+from vision_rec.encoders.image import CONFIG, FORMAT, WEIGHTS, ImageEncoder, centred
 from vision_rec.encoders.network import SHAPE_DIM, STYLE_DIM
 from vision_rec.fusion import unit
 from vision_rec.training.data import SIDE
 from vision_rec.training.objective import Objective
 from vision_rec.training.precision import random_pair_spread
+from vision_rec.types import Array, Blocks
 
-_MEANS = {"colour": "palette_mean", "shape": "shape_mean", "style": "style_mean"}
+NAMES = ("colour", "shape", "style")
 GAIN = 0.1  # gain = GAIN / spread of random-pair cosines, the same for every encoder
 
 
 def publish_encoder(
-    objective: Objective, reference: Sequence[npt.NDArray[np.uint8]], folder: Path, notes: Mapping[str, Any]
+    objective: Objective,
+    reference: Sequence[Sequence[npt.NDArray[np.uint8]]],
+    folder: Path,
+    notes: Mapping[str, Any],
 ) -> ImageEncoder:
-    """Write `folder` and return its encoder, centred on the `reference` pictures (H, W, 3).
+    """Write `folder` and return its encoder, centred on the `reference` pictures (H, W, 3) of each source.
 
     The weights are written once with zero means and unit gains, the reference is encoded with them, and
     the means and gains found are written with the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    zeros = {
-        "palette_mean": torch.zeros(palette.ANCHORS),
-        "shape_mean": torch.zeros(SHAPE_DIM),
-        "style_mean": torch.zeros(STYLE_DIM),
-    }
+    none = {"shape": np.zeros(SHAPE_DIM, np.float32), "style": np.zeros(STYLE_DIM, np.float32)}
+    zeros = {f"{name}_mean": mean for name, mean in none.items()}
+    zeros |= {f"{name}_domains": np.zeros((1, len(mean)), np.float32) for name, mean in none.items()}
+    zeros["palette_mean"] = np.zeros(palette.ANCHORS, np.float32)
     _write(objective, folder, zeros, {"colour": 1.0, "shape": 1.0, "style": 1.0}, notes)
-    raw = ImageEncoder(folder, kind="torch", device="cpu").raw(reference)
-    means = {
-        f"{'palette' if name == 'colour' else name}_mean": torch.from_numpy(rows.mean(0))
-        for name, rows in raw.items()
-    }
-    gains = {name: GAIN / random_pair_spread(unit(rows - rows.mean(0))) for name, rows in raw.items()}
-    _write(objective, folder, means, gains, notes)
+    plain = ImageEncoder(folder, kind="torch", device="cpu")
+    raw = [plain.raw(pictures) for pictures in reference]
+    centres = {"palette_mean": np.mean([part["colour"].mean(0) for part in raw], axis=0)}
+    for name in ("shape", "style"):
+        means = np.stack([part[name].mean(0) for part in raw])
+        centres[f"{name}_mean"] = means.mean(0)
+        centres[f"{name}_domains"] = _directions(means - means.mean(0))
+    spreads = [[random_pair_spread(block) for block in _blocks(part, centres)] for part in raw]
+    gains = {name: GAIN / spread for name, spread in zip(NAMES, np.mean(spreads, axis=0), strict=True)}
+    _write(objective, folder, centres, gains, notes)
     return ImageEncoder(folder)
+
+
+def _blocks(raw: Blocks, centres: Mapping[str, Array]) -> list[Array]:
+    """Return the unit blocks of raw vectors, in the order of NAMES, as the encoder will give them."""
+    rows = [raw["colour"] - centres["palette_mean"]]
+    for name in ("shape", "style"):
+        rows.append(centred(raw[name], centres[f"{name}_mean"], centres[f"{name}_domains"]))
+    return [unit(part) for part in rows]
+
+
+def _directions(offsets: Array, least: float = 0.05) -> Array:
+    """Return unit vectors (m, dim) that span the offsets (s, dim); directions of no length are left out."""
+    _, lengths, directions = np.linalg.svd(offsets, full_matrices=False)
+    kept: Array = directions[lengths > least * lengths[0]].astype(np.float32)
+    return kept
 
 
 def _write(
     objective: Objective,
     folder: Path,
-    means: Mapping[str, torch.Tensor],
+    centres: Mapping[str, Array],
     gains: Mapping[str, float],
     notes: Mapping[str, Any],
 ) -> None:
@@ -62,7 +83,7 @@ def _write(
         for name, value in objective.network.state_dict().items()
     }
     tensors["palette_metric"] = objective.palette.metric.detach()
-    tensors |= means
+    tensors |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in centres.items()}
     save_file(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / WEIGHTS
     )

@@ -101,14 +101,14 @@ def load_sources(packs: Path, cache: Path) -> list[Source]:
 
 def reference_pictures(
     sources: Sequence[Source], each: int = 1500, seed: int = 0
-) -> list[npt.NDArray[np.uint8]]:
-    """Choose the training pictures that blocks are centred on: the same number from every source."""
+) -> list[list[npt.NDArray[np.uint8]]]:
+    """Choose the training pictures that blocks are centred on, up to `each` from every source."""
     rng = np.random.default_rng(seed)
-    chosen: list[npt.NDArray[np.uint8]] = []
+    chosen = []
     for source in sources:
         rows = np.flatnonzero(source.split > 1)
         picked = np.sort(rng.choice(rows, min(each, len(rows)), replace=False))
-        chosen.extend(np.asarray(source.pixels[row]) for row in picked)
+        chosen.append([np.asarray(source.pixels[row]) for row in picked])
     return chosen
 
 

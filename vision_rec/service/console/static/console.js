@@ -243,6 +243,15 @@ results.addEventListener("click", (event) => {
   show(picture ? "/results" : "/results" + new URL(link.href).search, options, true);
 });
 
+/** Pictures that cannot be shown leave a sign in their place. @param {EventTarget | null} image */
+function lost(image) {
+  if (!(image instanceof HTMLImageElement) || !image.closest(".mat")) return;
+  const sign = document.querySelector("template#nopicture");
+  if (sign instanceof HTMLTemplateElement) image.replaceWith(sign.content.cloneNode(true));
+}
+document.addEventListener("error", (event) => lost(event.target), true); // it does not bubble
+for (const image of document.images) if (image.complete && image.currentSrc && !image.naturalWidth) lost(image);
+
 /** Move over the grid with the arrow keys. */
 results.addEventListener("keydown", (event) => {
   const faces = /** @type {HTMLElement[]} */ (Array.from(results.querySelectorAll(".face")));
@@ -270,5 +279,8 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("popstate", () => location.reload());
 
 document.documentElement.classList.add("js");
-if (window.matchMedia("(max-width: 62rem)").matches) panel.open = false;
+const narrow = window.matchMedia("(max-width: 62rem)");
+const fold = () => (panel.open = !narrow.matches);
+narrow.addEventListener("change", fold);
+fold();
 tellWeights();

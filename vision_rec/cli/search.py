@@ -1,0 +1,237 @@
+"""`similar` and `search`: from options to a query, from an answer to a table or JSON."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vision_rec.cli.common import AsJson, Common
+from vision_rec.cli.exits import OK, SOME_REJECTED
+from vision_rec.cli.options import (
+    Diversity,
+    Exclude,
+    ExcludeOwnGroup,
+    Facets,
+    Filter,
+    K,
+    MaxPerGroup,
+    MinScore,
+    Offset,
+    Preset,
+    ProductId,
+    RatingBoost,
+    Recent,
+    SessionShare,
+    Weights,
+    refuse_beside,
+    search_fields,
+)
+from vision_rec.errors import ImageError, InputError
+
+if TYPE_CHECKING:
+    from vision_rec.recommend import Recommender
+    from vision_rec.types import Picture
+
+OpenPicture = Callable[[str], "Picture"]
+_CROP_SIDE = 1024  # a picture to be cropped is opened larger than encoders see it
+# The defaults of POST /v1/search, so that beside --batch only what was really given counts.
+_DEFAULTS = {
+    "k": 10,
+    "offset": 0,
+    "diversity": 0.0,
+    "max_per_group": 1,
+    "exclude_own_group": True,
+    "rating_boost": 0.0,
+}
+
+
+def similar(
+    common: Common,
+    product_id: ProductId,
+    k: K = 10,
+    weights: Weights = None,
+    preset: Preset = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
+    offset: Offset = 0,
+    min_score: MinScore = None,
+    diversity: Diversity = 0.0,
+    max_per_group: MaxPerGroup = 1,
+    exclude_own_group: ExcludeOwnGroup = True,
+    facets: Facets = None,
+    rating_boost: RatingBoost = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show similar products, with the reasons."""
+    fields = search_fields(
+        product_id=product_id,
+        k=k,
+        weights=weights,
+        preset=preset,
+        exclude=exclude,
+        offset=offset,
+        min_score=min_score,
+        diversity=diversity,
+        max_per_group=max_per_group,
+        exclude_own_group=exclude_own_group,
+        facets=facets,
+        rating_boost=rating_boost,
+    )
+    _answer(common, fields, filter or (), as_json)
+
+
+def search(
+    common: Common,
+    product: Annotated[str | None, typer.Option(metavar="ID", help="Like this product.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Like this picture.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Described by these words.")] = None,
+    colour: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|#HEX", help="In this colour; beside --product: like it, but in this."),
+    ] = None,
+    recent: Recent = None,
+    examples: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help='More or less like these: [{"product_id": "A", "weight": -0.5}].'),
+    ] = None,
+    crop: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Part of --image, in 0–1.")] = None,
+    k: K = 10,
+    weights: Weights = None,
+    preset: Preset = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
+    offset: Offset = 0,
+    min_score: MinScore = None,
+    diversity: Diversity = 0.0,
+    max_per_group: MaxPerGroup = 1,
+    exclude_own_group: ExcludeOwnGroup = True,
+    session_share: SessionShare = None,
+    facets: Facets = None,
+    rating_boost: RatingBoost = 0.0,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="QUERIES.jsonl", help="Answer a file of queries, one a line.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="RESULTS.jsonl", help="Where --batch writes [stdout].")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Search by any mix of sources, or answer a file.
+
+    Sources are a product, a picture, words, a colour, viewed products and examples; at least one is needed.
+    """
+    fields = search_fields(
+        product_id=product,
+        image=None if image is None else str(image),
+        text=text,
+        colour=colour,
+        recent=recent,
+        examples=examples,
+        crop=crop,
+        k=k,
+        weights=weights,
+        preset=preset,
+        exclude=exclude,
+        offset=offset,
+        min_score=min_score,
+        diversity=diversity,
+        max_per_group=max_per_group,
+        exclude_own_group=exclude_own_group,
+        session_share=session_share,
+        facets=facets,
+        rating_boost=rating_boost,
+    )
+    if batch is not None:
+        changed = {name: value for name, value in fields.items() if _DEFAULTS.get(name) != value}
+        refuse_beside("--batch", changed | ({"filter": filter} if filter else {}))
+        return _batch(common, batch, output, as_json)
+    if output is not None:
+        raise InputError("--output says where --batch writes; give --batch QUERIES.jsonl too")
+    _answer(common, fields, filter or (), as_json)
+    return OK
+
+
+def _answer(common: Common, fields: Mapping[str, Any], filters: Sequence[str], as_json: bool) -> None:
+    from vision_rec.answers import answer_to_json
+    from vision_rec.batch import query_from_json
+    from vision_rec.cli.output import write_answer, write_json
+    from vision_rec.filters import Filters
+
+    conditions = Filters.parse(filters) if filters else None
+    recommender = common.recommender()
+    started = time.perf_counter()
+    with query_pictures(recommender, cropped="crop" in fields) as open_picture:
+        query = replace(query_from_json(fields, open_picture=open_picture), filters=conditions)
+    answer = recommender.answer(query)
+    if as_json:
+        took_ms = (time.perf_counter() - started) * 1000
+        write_json(answer_to_json(answer, request_id=str(uuid.uuid4()), took_ms=took_ms))
+    else:
+        write_answer(common, answer)
+
+
+def _batch(common: Common, queries: Path, output: Path | None, as_json: bool) -> int:
+    from vision_rec.batch import run_batch
+    from vision_rec.cli.output import lines_of, output_lines, remark, write_json
+
+    lines = lines_of(queries)
+    recommender = common.recommender()
+    total = failed = 0
+    with query_pictures(recommender, folder=queries.parent) as open_picture, output_lines(output) as write:
+        for result in run_batch(recommender, lines, open_picture=open_picture):
+            write(result)
+            total += 1
+            failed += "error" in result
+    if output is not None and as_json:
+        write_json({"output": str(output), "queries": total, "failed": failed})
+    remark(
+        common, f"{total} queries answered, {failed} of them with an error" if failed else f"{total} queries"
+    )
+    return SOME_REJECTED if failed else OK
+
+
+@contextmanager
+def query_pictures(
+    recommender: Recommender, *, folder: Path | None = None, cropped: bool = False
+) -> Iterator[OpenPicture]:
+    """Give a function that opens the picture in a file, decoded in a process of its own.
+
+    A relative path that does not exist here is looked for in `folder`. With `cropped`, pictures are opened
+    larger than the encoders see them.
+    """
+    from vision_rec.pictures import QueryPictures
+
+    limits = recommender.settings.images
+    pictures = QueryPictures(limits, workers=1)  # its process starts with the first picture
+
+    def open_picture(name: str) -> Picture:
+        path = Path(name)
+        if folder is not None and not path.is_absolute() and not path.exists():
+            path = folder / path
+        data = read_picture(path, limits.max_query_bytes)
+        return pictures.open(data, max_side=_CROP_SIDE if cropped else recommender.encoders.image.input_side)
+
+    try:
+        yield open_picture
+    finally:
+        pictures.close()
+
+
+def read_picture(path: Path, most: int) -> bytes:
+    """Read a picture file, one byte more than `most` at most; raise ImageError."""
+    if not path.exists():
+        raise ImageError(f"there is no picture {path}; give an existing file", "missing")
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; give a picture file", "not-an-image")
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}", "unreadable") from error
