@@ -16,9 +16,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_shop import open_shop, paint, products, publish, settings_for
+from service_shop import BASE_URL, open_shop, paint, products, publish, settings_for
+from starlette.testclient import TestClient
 
 from vision_rec.errors import InputError, UnavailableError
+from vision_rec.service import create_app
 from vision_rec.service.logs import JsonLines
 from vision_rec.service.run import serve
 
@@ -215,11 +217,41 @@ def test_log_lines_stay_one_line():
 
 
 def test_the_service_opens_its_indexes_itself(tmp_path):
-    from starlette.testclient import TestClient
-
-    from vision_rec.service import create_app
-
     settings, _ = open_shop(tmp_path, poll_seconds=0.05)
-    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    with TestClient(create_app(settings), base_url=BASE_URL) as client:
         wait_for(lambda: client.get("/readyz").status_code == 200)
         assert client.get("/v1/products/mug-red/similar").json()["items"]
+
+
+def test_the_watch_outlives_a_defect(tmp_path, caplog):
+    settings, recommender = open_shop(tmp_path, poll_seconds=0.02)
+    reload, calls = recommender.reload_if_changed, []
+
+    def broken_at_first():
+        calls.append(1)
+        if len(calls) < 3:
+            raise RuntimeError("a defect")
+        return reload()
+
+    recommender.reload_if_changed = broken_at_first
+    with TestClient(create_app(settings, recommender), base_url=BASE_URL) as client:
+        version = publish(settings.paths.indexes, tmp_path / "shop", FEW)
+        wait_for(lambda: client.get("/readyz").json()["version"] == version.id)
+    assert "a defect" in caplog.text
+
+
+def test_warming_asks_words_and_pictures_and_notes_what_is_missing(tmp_path, caplog):
+    settings, recommender = open_shop(tmp_path, warm=True)
+    answer, asked = recommender.answer, []
+
+    def note(query):
+        asked.append(query)
+        if query.text:
+            raise UnavailableError("no text model here")
+        return answer(query)
+
+    recommender.answer = note
+    with TestClient(create_app(settings, recommender), base_url=BASE_URL) as client:
+        wait_for(lambda: len(asked) == 2)
+        assert client.get("/v1/products/mug-red/similar").status_code == 200
+    assert asked[0].text and asked[1].image is not None and "not answered" in caplog.text

@@ -343,8 +343,7 @@ def test_wrong_runtime_and_device_are_input_errors(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_the_fast_way_agrees_with_sentence_transformers(encoder):
-    from vision_rec.encoders.reference_texts import reference_texts
-from vision_rec.encoders.sentences import _open_any
+    from vision_rec.encoders.sentences import _open_any
 
     _, original = _open_any(find_model(PACKAGED), "cpu", 1, 8, None)
     texts = ["red mug", "a table lamp with a glass shade, 40 cm, for reading", "Größe 42", "a " * 400]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 from collections.abc import Callable
@@ -73,7 +74,7 @@ def check_port(service: ServiceSettings) -> None:
         socket.create_server((service.host, service.port), family=family).close()
     except OSError as error:
         raise InputError(
-            f"port {service.port} of {service.host} cannot be used: {error.strerror}; "
+            f"port {service.port} of {service.host} cannot be used: {os.strerror(error.errno or 0)}; "
             "stop what uses it, or choose another with --port"
         ) from error
 

@@ -15,6 +15,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -168,6 +169,10 @@ class Settings(BaseSettings):
             raise InputError(_explain(error)) from error
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"settings file {chosen} is not valid TOML: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"settings file {chosen} is not readable as UTF-8 text: {error}") from error
+        except SettingsError as error:  # a variable of the environment that should hold JSON
+            raise InputError(f"settings in the environment: {error}") from error
 
 
 def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

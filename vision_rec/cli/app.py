@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -97,16 +98,23 @@ app.add_typer(settings, name="config")
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Parse `argv`, run its command and return the exit code; wrong usage is one line on stderr."""
-    # JSON may hold what a terminal's encoding cannot say; such characters are written as escapes.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = app(args=arguments, prog_name="vision-rec", standalone_mode=False)
     except _ClickError as error:
         return _usage(error)
     return code if isinstance(code, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Make stdout and stderr take any text: what their encoding cannot say is written as an escape."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, as with >&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _usage(error: Exception) -> int:

@@ -131,19 +131,17 @@ def lines_of(path: Path) -> Iterator[str]:
         raise InputError(f"there is no file {path}; give an existing one, or - for stdin")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file")
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> Iterator[str]:
     try:
-        file = path.open(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    return _decoded(path, file)
-
-
-def _decoded(path: Path, file: TextIO) -> Iterator[str]:
-    with file:
-        try:
-            yield from file
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not UTF-8 text: {error}") from error
 
 
 @contextmanager

@@ -216,7 +216,12 @@ def query_pictures(
         if folder is not None and not path.is_absolute() and not path.exists():
             path = folder / path
         data = read_picture(path, limits.max_query_bytes)
-        return pictures.open(data, max_side=_CROP_SIDE if cropped else recommender.encoders.image.input_side)
+        side = _CROP_SIDE if cropped else recommender.encoders.image.input_side
+        try:
+            return pictures.open(data, max_side=side)
+        except ImageError as error:
+            error.args = (f"{path}: {error}", *error.args[1:])
+            raise
 
     try:
         yield open_picture

@@ -109,10 +109,13 @@ class Service:
     async def _watch(self) -> None:
         cold = self.settings.service.warm
         while True:
-            await self.file_thread(self.refresh)
-            if cold and self.is_open:
-                cold = False
-                await self.search_thread(self.warm)
+            try:
+                await self.file_thread(self.refresh)
+                if cold and self.is_open:
+                    cold = False
+                    await self.search_thread(self.warm)
+            except Exception:  # a defect must not end the watch: later versions would never be seen
+                log.exception("defect while looking for a new version")
             await asyncio.sleep(self.settings.service.poll_seconds)
 
     def warm(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import queue
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,10 +82,9 @@ class Trainer:
 
     def run(self, report: Report, validate: Callable[[Objective], None] | None = None) -> Objective:
         """Train to the last step and return the averaged objective, in evaluation mode."""
-        stream = self.batches.stream(self.recipe.batch)
         started, seen = time.monotonic(), 0
-        while self.step < self.recipe.steps:
-            losses = self._one(next(stream))
+        for jittered, targets in ahead(self._prepared()):
+            losses = self._one(jittered, targets)
             self.step, seen = self.step + 1, seen + self.recipe.batch
             if self.step % 25 == 0:
                 rate = seen / (time.monotonic() - started)
@@ -94,12 +95,19 @@ class Trainer:
                     validate(self.averaged)  # type: ignore[arg-type]
         return self.averaged  # type: ignore[return-value]
 
-    def _one(self, raw: RawBatch) -> dict[str, float]:
+    def _prepared(self) -> Iterator[tuple[Tensor, Targets]]:
+        """Yield augmented batches up to the last step."""
+        stream = self.batches.stream(self.recipe.batch)
+        for step in range(self.step, self.recipe.steps):
+            raw = next(stream)
+            share = step / self.recipe.steps
+            side = [size for start, size in self.recipe.sides if share >= start][-1]
+            batch = augment(raw.pixels, raw.background, raw.product, side, self.rng)
+            jittered = ((batch.jittered - 128.0) / 64.0).to(self.device, memory_format=torch.channels_last)
+            yield jittered, self._targets(raw, batch.picture, batch.background, batch.product)
+
+    def _one(self, jittered: Tensor, targets: Targets) -> dict[str, float]:
         share = self.step / self.recipe.steps
-        side = [size for start, size in self.recipe.sides if share >= start][-1]
-        batch = augment(raw.pixels, raw.background, raw.product, side, self.rng)
-        jittered = ((batch.jittered - 128.0) / 64.0).to(self.device, memory_format=torch.channels_last)
-        targets = self._targets(raw, batch.picture, batch.background, batch.product)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * _schedule(share, self.recipe.warmup)
         self.objective.train()
@@ -174,6 +182,25 @@ class Trainer:
         self.batches.rng = np.random.default_rng((self.recipe.seed, self.step))
         self.rng.manual_seed(self.recipe.seed + self.step)
         return True
+
+
+def ahead(batches: Iterator[tuple[Tensor, Targets]], depth: int = 3) -> Iterator[tuple[Tensor, Targets]]:
+    """Yield `batches` in order, prepared by a thread of their own while the network is busy."""
+    ready: queue.Queue[tuple[Tensor, Targets] | BaseException | None] = queue.Queue(depth)
+
+    def prepare() -> None:
+        try:
+            for batch in batches:
+                ready.put(batch)
+            ready.put(None)
+        except BaseException as error:  # handed to the consumer, who raises it
+            ready.put(error)
+
+    threading.Thread(target=prepare, daemon=True).start()
+    while (item := ready.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
