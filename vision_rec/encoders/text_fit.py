@@ -17,7 +17,7 @@ from vision_rec.fusion import unit
 from vision_rec.types import Array
 
 FIT_FORMAT = 1
-TEXT_DIM = 160
+TEXT_DIM = 176
 REVIEWS_DIM = 128
 # What is left of the axes along which whole shops differ. Less brings random pairs of one shop nearer to
 # 0, more keeps the neighbours of the plain vectors; reviews of one shop resemble each other most.

@@ -38,10 +38,10 @@ def reasons(
         if name == "colour":
             detail = _colour_words(state, target, like, product, row, name_colours)
         elif name == "text":
-            detail = ", ".join(_shared_words(target, like, product)[:3])
+            detail = ", ".join(_shared_words(state, target, like, product, row)[:3])
         out.append(f"{sentence}: {detail}" if detail else sentence)
     if target.lexical is not None and target.lexical[row] > 0:
-        found = _shared_words(target, None, product)
+        found = _shared_words(state, target, None, product, row)
         out.append(f"has the words {', '.join(found[:3])}" if found else "has words of the query")
     if target.query.rating_boost > 0 and state.lifts[row] > 0:
         out.append(f"rated {state.catalog.ratings[row]:.1f} of 5 by {state.catalog.rating_counts[row]:.0f}")
@@ -78,13 +78,21 @@ def _said_colours(product: Product) -> tuple[str, ...]:
     return ()
 
 
-def _shared_words(target: Target, like: Product | None, product: Product) -> tuple[str, ...]:
+def _shared_words(
+    state: State, target: Target, like: Product | None, product: Product, row: int
+) -> tuple[str, ...]:
     """Name the words of the query's text, or of the query product's title, that `product` has too."""
     asked = words_of(target.query) or (like.title if like is not None else "")
+    held = state.held_words.get(row)
+    if held is None:
+        held = state.held_words[row] = _words(product)
+    return tuple(word for word in dict.fromkeys(tokens(asked)) if word in held and len(word) >= _SHORT)
+
+
+def _words(product: Product) -> frozenset[str]:
     has = {product.id, product.brand, product.title, *product.category}
     has.update(value for values in product.attributes.values() for value in values)
-    held = {word for text in has for word in tokens(text)}
-    return tuple(word for word in dict.fromkeys(tokens(asked)) if word in held and len(word) >= _SHORT)
+    return frozenset(word for text in has for word in tokens(text))
 
 
 def empty_reason(state: State, target: Target, ranked: int) -> str:

@@ -37,6 +37,7 @@ class State:
     presets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     version: object = None  # held, so that pruning leaves the version alone while it answers
+    held_words: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)  # cache by row
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __len__(self) -> int:
