@@ -9,7 +9,7 @@ demo: $(READY)  ## draw the sample shop, index it, serve API and console on http
 	$(BIN)/vision-rec demo
 
 test: $(READY) lint  ## everything CI checks
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -55,12 +55,8 @@ def published(drawn_shop, tmp_path_factory):
     from vision_rec.settings import Settings
 
     place = drawn_shop.copy(tmp_path_factory.mktemp("published"))
-    settings = Settings(
-        paths={"indexes": place.indexes, "data": place.root / "var"}, images={"workers": 2}
-    )
-    reindex(
-        place.feed, settings=settings, reviews=place.shop / "reviews.csv", encoders=fake_encoders()
-    )
+    settings = Settings(paths={"indexes": place.indexes, "data": place.root / "var"}, images={"workers": 2})
+    reindex(place.feed, settings=settings, reviews=place.shop / "reviews.csv", encoders=fake_encoders())
     return place
 
 

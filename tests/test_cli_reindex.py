@@ -55,7 +55,9 @@ def test_the_index_kind_is_the_asked_one(cli, small):
     write, common = small
     for kind in ("flat", "exact"):
         assert cli("reindex", write(*rows(40)), "--index", kind, "--json", *common).json["index_kind"] == kind
-    assert cli("reindex", write(*rows(40)), "--index", "auto", "--json", *common).json["index_kind"] == "exact"
+    assert (
+        cli("reindex", write(*rows(40)), "--index", "auto", "--json", *common).json["index_kind"] == "exact"
+    )
 
 
 def test_columns_can_be_mapped(cli, small, tmp_path):

@@ -250,9 +250,7 @@ def test_batch_answers_in_order_and_goes_on_after_bad_queries(cli, ask, publishe
         {"items"}, {"error"}, {"items"}, {"items"}, {"error"}, {"items"}, {"error"}
     ]  # fmt: skip
     alone = ask("similar", rows[0]["id"], "-k", "3")["items"]
-    assert answers[0]["items"] == [
-        {name: item[name] for name in ("id", "score", "parts")} for item in alone
-    ]
+    assert answers[0]["items"] == [{name: item[name] for name in ("id", "score", "parts")} for item in alone]
     assert answers[2]["items"] == answers[3]["items"] and answers[2]["items"][0]["id"] == rows[3]["id"]
     assert [answers[i]["error"]["code"] for i in (1, 4, 6)] == [
         "not-found", "image-unreadable", "invalid-input"

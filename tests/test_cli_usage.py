@@ -10,16 +10,16 @@ from vision_rec import errors
 from vision_rec.cli import exits
 from vision_rec.cli.exits import EXIT_CODES, one_line, reported
 
-COMMANDS = (
-    "demo reindex similar search export-similar evaluate serve doctor versions train config"
-).split()
+COMMANDS = ("demo reindex similar search export-similar evaluate serve doctor versions train config").split()
 LATER = "events privacy bench keys rules export-onnx evaluate-sessions"
 COMMON = ("--indexes", "--data", "--config", "--verbose", "--quiet")
 
 
 def leaf_commands():
     groups = {"versions": "list verify diff activate prune", "train": "image", "config": "show"}
-    return [[name] if leaf == "-" else [name, leaf] for name in COMMANDS for leaf in groups.get(name, "-").split()]
+    return [
+        [name] if leaf == "-" else [name, leaf] for name in COMMANDS for leaf in groups.get(name, "-").split()
+    ]
 
 
 def test_help_lists_the_commands_there_are_and_the_exit_codes(cli):
@@ -126,9 +126,7 @@ def test_what_is_raised_becomes_one_line_and_a_code(capsys, error, code, says):
 
 
 def test_tracebacks_come_with_vv_only(cli, tmp_path):
-    quiet, loud = (
-        cli("similar", "x", "--indexes", tmp_path / "none", *more) for more in ([], ["-vv"])
-    )
+    quiet, loud = (cli("similar", "x", "--indexes", tmp_path / "none", *more) for more in ([], ["-vv"]))
     assert quiet.code == loud.code == 8
     assert "Traceback" in loud.err and "no index version" in quiet.error
 
@@ -151,13 +149,17 @@ def test_config_show_says_what_is_in_force_and_why(cli, tmp_path, monkeypatch):
     both = cli("config", "show", "--indexes", "here", "--origin", "--json").json
     assert both["settings"] == shown.json
     assert both["settings"]["index"]["keep_versions"] == 4 and both["settings"]["feed"]["retire_days"] == 3
-    assert both["origins"] | {
-        "paths.indexes": "option",
-        "search.max_k": "file vision-rec.toml",
-        "index.keep_versions": "environment VISION_REC_INDEX__KEEP_VERSIONS",
-        "feed.retire_days": "environment VISION_REC_FEED",
-        "feed.max_reject_share": "default",
-    } == both["origins"]
+    assert (
+        both["origins"]
+        | {
+            "paths.indexes": "option",
+            "search.max_k": "file vision-rec.toml",
+            "index.keep_versions": "environment VISION_REC_INDEX__KEEP_VERSIONS",
+            "feed.retire_days": "environment VISION_REC_FEED",
+            "feed.max_reject_share": "default",
+        }
+        == both["origins"]
+    )
     lines = cli("config", "show").out.splitlines()
     assert "search.max_k = 50" in lines and 'service.host = "127.0.0.1"' in lines
     assert len(lines) == len(both["origins"])

@@ -17,7 +17,9 @@ COMMAND = "import sys; from vision_rec.cli import main; main({!r}); sys.stdout =
 
 
 def python(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     return done.stdout
 
 

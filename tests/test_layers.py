@@ -78,7 +78,7 @@ ALLOWED_FAMILIES = {
 MEET = {
     "encoders.image": {"torch", "safetensors"},  # reads its weights
     "encoders.bert": {"torch", "safetensors"},
-    "encoders.text_fit": {"safetensors", "scipy"},
+    "encoders.sentences": {"torch", "sentences"},  # its fallback is a torch module
     "encoders.runtime_onnx": {"torch", "onnx"},  # exports from one to the other
     "encoders.runtime_openvino": {"torch", "openvino"},
 }
