@@ -34,9 +34,8 @@ def test_lists_and_mappings():
 
 
 def test_fields_leave_out_what_was_not_given():
-    fields = search_fields(
-        weights=None, exclude=None, facets=["brand"], text="a", crop="0,0,1,.5", colour=None
-    )
+    lists = {"exclude": None, "facets": ["brand"]}
+    fields = search_fields({"text": "a", "colour": None}, lists, weights=None, crop="0,0,1,.5")
     assert fields == {"text": "a", "facets": ["brand"], "crop": [0.0, 0.0, 1.0, 0.5]}
 
 

@@ -10,7 +10,8 @@ import pytest
 
 HEAVY = (
     "torch faiss pandas pyarrow openvino onnx onnxruntime fastapi starlette uvicorn pydantic_settings "
-    "sentence_transformers transformers tokenizers safetensors scipy PIL bm25s httpx jinja2 rich huggingface_hub"
+    "sentence_transformers transformers tokenizers safetensors scipy PIL bm25s httpx jinja2 rich "
+    "huggingface_hub"
 ).split()
 LIST = "import sys, json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 COMMAND = "import sys; from vision_rec.cli import main; main({!r}); sys.stdout = sys.__stdout__; print(); "

@@ -68,6 +68,7 @@ FAMILIES = {
 }
 ALLOWED_FAMILIES = {
     "settings": {"settings"},
+    "types": {"tables"},  # Recommendations.to_pandas, where it is called
     "training": {"torch", "scipy", "pillow", "safetensors", "teacher"},
     "service": {"web"},
     "cli": {"terminal"},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OpenPicture = Callable[[str], Picture]
 MAX_TEXT = 512
 MAX_IDS = 1000  # in one list of ids
+MAX_EXAMPLES = 50
 _LINES_AT_ONCE = 64
 _FIELDS = (
     "product_id image image_url text colour examples recent user_id session_id weights preset filters "
@@ -51,7 +52,7 @@ def query_from_json(
         image=_picture(given, open_picture),
         text=_text(given, "text", max_text),
         colour=_text(given, "colour"),
-        examples=tuple(_example(entry, open_picture) for entry in _list(given, "examples", 50)),
+        examples=tuple(_example(entry, open_picture) for entry in _list(given, "examples", MAX_EXAMPLES)),
         recent=_ids(given, "recent"),
         user_id=_text(given, "user_id"),
         session_id=_text(given, "session_id"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,9 @@ class LexicalIndex:
     """BM25 over one text per row; scores are shares of what the ideal product would reach."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s  # 0.4 s; `tokens` alone must stay cheap
+        with warnings.catch_warnings():  # its progress bars, never shown, miss widgets in notebooks
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            import bm25s  # 0.4 s; `tokens` alone must stay cheap
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
         self._count = len(texts)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vision_rec.filters import Filters
+
 if TYPE_CHECKING:
-    from vision_rec.filters import Filters
+    import pandas as pd
 
 Array = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]  # (H, W, 3), sRGB
@@ -162,6 +164,19 @@ class Recommendations(Sequence[Recommendation]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the items as the public JSON answer has them."""
         return [item.to_dict() for item in self.items]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per item: the single values of the JSON form, then a column part_<aspect> each."""
+        import pandas as pd  # costs half a second that most callers never need
+
+        listed = Recommendation(Product("", ""), 0.0, {}).to_dict()  # the columns of an empty answer, too
+        names = [name for name, value in listed.items() if not isinstance(value, list | dict)]
+        parts = list(self.weights)
+        rows = [
+            [*(form[name] for name in names), *(form["parts"].get(part, 0.0) for part in parts)]
+            for form in self.to_dicts()
+        ]
+        return pd.DataFrame(rows, columns=[*names, *(f"part_{part}" for part in parts)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -45,26 +46,41 @@ SessionShare = Annotated[
 Facets = Annotated[
     list[str] | None, typer.Option(metavar="NAME,…", help="Count values, as brand,attributes.color.")
 ]
+ByProduct = Annotated[str | None, typer.Option(metavar="ID", help="Like this product.")]
+ByImage = Annotated[Path | None, typer.Option(metavar="FILE", help="Like this picture.")]
+ByText = Annotated[str | None, typer.Option(metavar="TEXT", help="Described by these words.")]
+ByColour = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|#HEX", help="In this colour; beside --product: like it, but in this."),
+]
+Examples = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", help='More or less like these: [{"product_id": "A", "weight": -0.5}].'),
+]
+Crop = Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Part of --image, in 0–1.")]
+Batch = Annotated[
+    Path | None, typer.Option(metavar="QUERIES.jsonl", help="Answer a file of queries, one a line.")
+]
+Output = Annotated[Path | None, typer.Option(metavar="RESULTS.jsonl", help="Where --batch writes [stdout].")]
 RatingBoost = Annotated[float, typer.Option(metavar="R", help="How much good ratings lift, 0 to 1.")]
 
 
 def search_fields(
+    plain: Mapping[str, Any],
+    lists: Mapping[str, Sequence[str] | None],
     *,
     weights: str | None,
-    exclude: Sequence[str] | None,
-    recent: Sequence[str] | None = None,
-    facets: Sequence[str] | None,
     crop: str | None = None,
     examples: str | None = None,
-    **plain: Any,
 ) -> dict[str, Any]:
-    """Return the body of POST /v1/search that the options say; what was not given is left out."""
+    """Return the body of POST /v1/search that the options say; what was not given is left out.
+
+    The options of `plain` need no reading, those of `lists` hold names separated by commas.
+    """
     fields = {
         **plain,
+        **{name: listed(values) for name, values in lists.items()},
         "weights": None if weights is None else read_weights(weights),
-        "exclude": listed(exclude),
-        "recent": listed(recent),
-        "facets": listed(facets),
         "crop": None if crop is None else _numbers("--crop", crop),
         "examples": None if examples is None else _json("--examples", examples),
     }
@@ -109,11 +125,11 @@ def listed(values: Sequence[str] | None) -> list[str] | None:
     return out
 
 
-def refuse_beside(option: str, given: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
-    """Raise InputError where `given` holds options that say nothing beside `option`."""
-    extra = sorted(set(given) - set(allowed))
-    if extra:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
+def refuse_beside(option: str, fields: Sequence[str]) -> None:
+    """Raise InputError where options of these fields are given, which say nothing beside `option`."""
+    names = {"product_id": "product"}
+    if fields:
+        named = ", ".join(f"--{names.get(name, name).replace('_', '-')}" for name in sorted(fields))
         raise InputError(f"{named} cannot stand beside {option}; each line of its file says its own")
 
 

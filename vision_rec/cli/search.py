@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from vision_rec.cli.common import AsJson, Common
 from vision_rec.cli.exits import OK, SOME_REJECTED
 from vision_rec.cli.options import (
+    Batch,
+    ByColour,
+    ByImage,
+    ByProduct,
+    ByText,
+    Crop,
     Diversity,
+    Examples,
     Exclude,
     ExcludeOwnGroup,
     Facets,
@@ -24,6 +29,7 @@ from vision_rec.cli.options import (
     MaxPerGroup,
     MinScore,
     Offset,
+    Output,
     Preset,
     ProductId,
     RatingBoost,
@@ -70,38 +76,30 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """Show similar products, with the reasons."""
-    fields = search_fields(
-        product_id=product_id,
-        k=k,
-        weights=weights,
-        preset=preset,
-        exclude=exclude,
-        offset=offset,
-        min_score=min_score,
-        diversity=diversity,
-        max_per_group=max_per_group,
-        exclude_own_group=exclude_own_group,
-        facets=facets,
-        rating_boost=rating_boost,
-    )
+    plain = {
+        "product_id": product_id,
+        "k": k,
+        "preset": preset,
+        "offset": offset,
+        "min_score": min_score,
+        "diversity": diversity,
+        "max_per_group": max_per_group,
+        "exclude_own_group": exclude_own_group,
+        "rating_boost": rating_boost,
+    }
+    fields = search_fields(plain, {"exclude": exclude, "facets": facets}, weights=weights)
     _answer(common, fields, filter or (), as_json)
 
 
 def search(
     common: Common,
-    product: Annotated[str | None, typer.Option(metavar="ID", help="Like this product.")] = None,
-    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Like this picture.")] = None,
-    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Described by these words.")] = None,
-    colour: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|#HEX", help="In this colour; beside --product: like it, but in this."),
-    ] = None,
+    product: ByProduct = None,
+    image: ByImage = None,
+    text: ByText = None,
+    colour: ByColour = None,
     recent: Recent = None,
-    examples: Annotated[
-        str | None,
-        typer.Option(metavar="JSON", help='More or less like these: [{"product_id": "A", "weight": -0.5}].'),
-    ] = None,
-    crop: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Part of --image, in 0–1.")] = None,
+    examples: Examples = None,
+    crop: Crop = None,
     k: K = 10,
     weights: Weights = None,
     preset: Preset = None,
@@ -115,43 +113,33 @@ def search(
     session_share: SessionShare = None,
     facets: Facets = None,
     rating_boost: RatingBoost = 0.0,
-    batch: Annotated[
-        Path | None, typer.Option(metavar="QUERIES.jsonl", help="Answer a file of queries, one a line.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="RESULTS.jsonl", help="Where --batch writes [stdout].")
-    ] = None,
+    batch: Batch = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> int:
     """Search by any mix of sources, or answer a file.
 
     Sources are a product, a picture, words, a colour, viewed products and examples; at least one is needed.
     """
-    fields = search_fields(
-        product_id=product,
-        image=None if image is None else str(image),
-        text=text,
-        colour=colour,
-        recent=recent,
-        examples=examples,
-        crop=crop,
-        k=k,
-        weights=weights,
-        preset=preset,
-        exclude=exclude,
-        offset=offset,
-        min_score=min_score,
-        diversity=diversity,
-        max_per_group=max_per_group,
-        exclude_own_group=exclude_own_group,
-        session_share=session_share,
-        facets=facets,
-        rating_boost=rating_boost,
-    )
+    plain = {
+        "product_id": product,
+        "image": None if image is None else str(image),
+        "text": text,
+        "colour": colour,
+        "k": k,
+        "preset": preset,
+        "offset": offset,
+        "min_score": min_score,
+        "diversity": diversity,
+        "max_per_group": max_per_group,
+        "exclude_own_group": exclude_own_group,
+        "session_share": session_share,
+        "rating_boost": rating_boost,
+    }
+    lists = {"exclude": exclude, "recent": recent, "facets": facets}
+    fields = search_fields(plain, lists, weights=weights, crop=crop, examples=examples)
     if batch is not None:
-        changed = {name: value for name, value in fields.items() if _DEFAULTS.get(name) != value}
-        refuse_beside("--batch", changed | ({"filter": filter} if filter else {}))
-        return _batch(common, batch, output, as_json)
+        return _batch(common, batch, output, as_json, beside={**fields, "filter": filter or None})
     if output is not None:
         raise InputError("--output says where --batch writes; give --batch QUERIES.jsonl too")
     _answer(common, fields, filter or (), as_json)
@@ -177,10 +165,14 @@ def _answer(common: Common, fields: Mapping[str, Any], filters: Sequence[str], a
         write_answer(common, answer)
 
 
-def _batch(common: Common, queries: Path, output: Path | None, as_json: bool) -> int:
+def _batch(
+    common: Common, queries: Path, output: Path | None, as_json: bool, *, beside: Mapping[str, Any]
+) -> int:
     from vision_rec.batch import run_batch
     from vision_rec.cli.output import lines_of, output_lines, remark, write_json
 
+    changed = [name for name, value in beside.items() if value != _DEFAULTS.get(name)]
+    refuse_beside("--batch", changed)
     lines = lines_of(queries)
     recommender = common.recommender()
     total = failed = 0

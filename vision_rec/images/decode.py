@@ -63,17 +63,23 @@ _TURNS = {
 
 
 def open_image(
-    source: bytes | Path, *, max_side: int = 256, limits: ImageSettings | None = None, query: bool = False
+    source: bytes | Path,
+    *,
+    max_side: int | None = None,
+    limits: ImageSettings | None = None,
+    query: bool = False,
 ) -> Picture:
-    """Decode a picture to (H, W, 3) uint8 sRGB with its longest side at most `max_side`, never enlarged.
+    """Decode a picture to (H, W, 3) uint8 sRGB, its longest side shrunk to `max_side` where given.
 
     The first frame counts; orientation, palettes, CMYK, 16 bits and colour profiles are resolved,
     transparency lies on white. `query` applies the tighter limits of pictures in requests. Raises ImageError
     (with a short `reason`), ImageTooLargeError or ImageTooSlowError. Time is limited by DecodePool only.
     """
-    if max_side < 1:
+    limits = limits or _default_limits()
+    side = limits.max_side if max_side is None else max_side
+    if side < 1:
         raise InputError(f"max_side is {max_side}; give 1 or more pixels")
-    return np.array(_open(source, (max_side, max_side), limits or _default_limits(), query))
+    return np.array(_open(source, (side, side), limits, query))
 
 
 def thumbnail(source: bytes | Path, width: int, *, limits: ImageSettings | None = None) -> bytes:

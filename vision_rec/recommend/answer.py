@@ -20,7 +20,8 @@ def compose(
 ) -> Recommendations:
     """Build the page of `target` from `ranked`, which begins with the first result."""
     query = target.query
-    page = ranked.take(np.arange(query.offset, min(query.offset + query.k, len(ranked.rows))))
+    found = len(ranked.rows)
+    page = ranked.take(np.arange(min(query.offset, found), min(query.offset + query.k, found)))
     like = None if target.product_row is None else state.catalog.product(target.product_row)
     asked = present(state.layout, target.row)
     missing = missing_aspects(state, asked, page.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,6 +15,7 @@ SOURCES = "product_id, image, text, colour, examples or recent"
 
 def check_query(query: Query, max_k: int) -> None:
     """Raise InputError for the first thing in `query` that is not allowed."""
+    _types(query)
     _whole("k", query.k, 1, max_k)
     _whole("offset", query.offset, 0, None)
     _whole("max_per_group", query.max_per_group, 0, None)
@@ -26,6 +28,8 @@ def check_query(query: Query, max_k: int) -> None:
     for example in query.examples:
         if (example.product_id is None) == (example.image is None):
             raise InputError("an example needs either a product_id or an image")
+        if not isinstance(example.product_id, str | None):
+            raise InputError(f"product_id of an example is {example.product_id!r}; allowed is a text")
         _number("weight of an example", example.weight, -1.0, 1.0)
         _picture(example.image)
     _picture(query.image)
@@ -54,6 +58,20 @@ def has_source(query: Query) -> bool:
 def words_of(query: Query) -> str | None:
     """Return the query's text without outer blanks, None where nothing is left."""
     return (query.text or "").strip() or None
+
+
+def _types(query: Query) -> None:
+    """Refuse what would only fail deep below, as a list where a text belongs."""
+    for name in ("product_id", "text", "colour", "user_id", "session_id", "preset"):
+        value = getattr(query, name)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{name} is {value!r}; allowed is a text")
+    for name in ("recent", "exclude", "facets"):
+        value = getattr(query, name)
+        if isinstance(value, str) or not all(isinstance(entry, str) for entry in value):
+            raise InputError(f"{name} is {value!r}; allowed is a list of texts")
+    if query.weights is not None and not isinstance(query.weights, Mapping):
+        raise InputError(f"weights is {query.weights!r}; allowed is a mapping such as {{'colour': 2}}")
 
 
 def _whole(name: str, value: object, low: int, high: int | None) -> None:

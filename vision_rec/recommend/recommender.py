@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vision_rec.errors import VisionRecError
+from vision_rec.errors import InputError, VisionRecError
 from vision_rec.filters import Filters
 from vision_rec.fusion import AspectLayout
 from vision_rec.recommend.answerer import CHUNK, Answerer, Neighbours
@@ -146,10 +146,19 @@ class Recommender:
         catalog = self._state.catalog
         return tuple(catalog.product(int(row)) for row in catalog.live_rows[offset : offset + limit])
 
-    def picture(self, source: AnyPicture, *, crop: Crop | None = None) -> Picture:
+    def picture(self, source: AnyPicture, *, crop: Sequence[float] | None = None) -> Picture:
         """Open a query's picture as large as the encoders need it; raise ImageError."""
         side = _CROP_SIDE if crop is not None else self.encoders.image.input_side
         return picture_from(source, max_side=side, limits=self.settings.images)
+
+    def _example(self, entry: Example | Mapping[str, Any]) -> Example:
+        if isinstance(entry, Example):
+            return entry
+        if not isinstance(entry, Mapping) or not set(entry) <= {"product_id", "image", "weight"}:
+            raise InputError(f"an example is {entry!r}; it has a product_id or an image, and a weight")
+        image = entry.get("image")
+        picture = None if image is None else self.picture(image)
+        return Example(entry.get("product_id"), picture, entry.get("weight", 1.0))
 
     def reload_if_changed(self) -> bool:
         """Open what CURRENT names now, if it is another version; running calls finish on the old one.
@@ -221,7 +230,7 @@ class Recommender:
         image: AnyPicture | None = None,
         text: str | None = None,
         colour: str | None = None,
-        examples: Sequence[Example] = (),
+        examples: Sequence[Example | Mapping[str, Any]] = (),
         recent: Sequence[str] = (),
         user_id: str | None = None,
         session_id: str | None = None,
@@ -236,7 +245,7 @@ class Recommender:
         max_per_group: int = 1,
         exclude_own_group: bool = True,
         session_share: float | None = None,
-        crop: Crop | None = None,
+        crop: Sequence[float] | None = None,
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
     ) -> Recommendations:
@@ -247,14 +256,14 @@ class Recommender:
                 image=None if image is None else self.picture(image, crop=crop),
                 text=text,
                 colour=colour,
-                examples=tuple(examples),
-                recent=tuple(recent),
+                examples=tuple(map(self._example, examples)),
+                recent=_listed(recent),
                 user_id=user_id,
                 session_id=session_id,
                 weights=weights,
                 preset=preset,
                 filters=_filters(filters),
-                exclude=tuple(exclude),
+                exclude=_listed(exclude),
                 k=k,
                 offset=offset,
                 min_score=min_score,
@@ -262,8 +271,8 @@ class Recommender:
                 max_per_group=max_per_group,
                 exclude_own_group=exclude_own_group,
                 session_share=session_share,
-                crop=crop,
-                facets=tuple(facets),
+                crop=_box(crop),
+                facets=_listed(facets),
                 rating_boost=rating_boost,
             )
         )
@@ -303,6 +312,19 @@ class Recommender:
             facets=facets,
             rating_boost=rating_boost,
         )
+
+
+def _box(crop: Sequence[float] | None) -> Crop | None:
+    if crop is None:
+        return None
+    if len(crop) != 4:
+        raise InputError(f"crop is {crop!r}; allowed are four numbers x, y, w, h in 0–1")
+    x, y, w, h = crop
+    return x, y, w, h
+
+
+def _listed(values: Sequence[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def _filters(filters: AnyFilters | None) -> Filters | None:

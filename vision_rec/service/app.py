@@ -56,5 +56,5 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
     app.router.routes[0:0] = plain  # first: the one that is asked most
     for router in (search.router, products.router, admin.router):
         app.include_router(router)
-    openapi.install(app, search.SIMILAR_PATH, search.SIMILAR_FIELDS)
+    openapi.install(app, service.search_body, search.SIMILAR_PATH, search.SIMILAR_FIELDS)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -32,7 +32,7 @@ class Upload:
     """A multipart form: the bytes of its picture and its other fields."""
 
     picture: bytes
-    fields: Mapping[str, str]
+    fields: Sequence[tuple[str, str]]  # names may repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
 
 
 async def _unpack(items: Iterable[tuple[str, str | UploadFile]], max_bytes: int) -> Upload:
-    fields: dict[str, str] = {}
+    fields: list[tuple[str, str]] = []
     picture: bytes | None = None
     for name, value in items:
         if isinstance(value, UploadFile):
@@ -139,10 +139,8 @@ async def _unpack(items: Iterable[tuple[str, str | UploadFile]], max_bytes: int)
             if (value.size or 0) > max_bytes:
                 raise ImageTooLargeError(f"the picture has {value.size} bytes; allowed are {max_bytes}")
             picture = await value.read()
-        elif name in fields:
-            raise InputError(f"the field {name[:50]!r} is given twice")
         else:
-            fields[name] = value
+            fields.append((name, value))
     if picture is None:
         raise InputError("the form has no picture; put its file in the field 'image', with a file name")
     return Upload(picture, fields)
@@ -199,7 +197,9 @@ def _value(name: str, text: str) -> Any:
     if name in _LISTS and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(
+            text.lower() if name == "exclude_own_group" else text
+        )  # True is what Python says
     except orjson.JSONDecodeError as error:
         raise InputError(f"the parameter {name!r} is {text[:50]!r}; {_wanted(name)}") from error
     check_values(value)

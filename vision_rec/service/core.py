@@ -20,6 +20,7 @@ from vision_rec.index.version import VersionStore
 from vision_rec.pictures import QueryPictures, Thumbnails
 from vision_rec.recommend import Recommender
 from vision_rec.service.metrics import Metrics
+from vision_rec.service.schemas import search_body
 from vision_rec.settings import Settings, thread_count
 from vision_rec.types import Query, Recommendations
 
@@ -37,6 +38,7 @@ class Service:
     def __init__(self, settings: Settings, recommender: Recommender | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.search_body = search_body(settings)
         self.store = VersionStore(settings.paths.indexes)
         self.pictures = QueryPictures(settings.images)
         self.thumbnails = Thumbnails(settings.paths.data / "cache" / "thumbnails")

@@ -50,18 +50,20 @@ def upload_request(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def install(app: FastAPI, similar_path: str, similar_fields: tuple[str, ...]) -> None:
-    """Make `app` answer /openapi.json with the whole contract; it is made once, at the first request."""
+def install(app: FastAPI, body: type[SearchBody], similar_path: str, similar_fields: tuple[str, ...]) -> None:
+    """Make `app`, which reads `body`, answer /openapi.json; the document is made at the first request."""
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
-            app.openapi_schema = _document(app, similar_path, similar_fields)
+            app.openapi_schema = _document(app, body, similar_path, similar_fields)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI, similar_path: str, similar_fields: tuple[str, ...]) -> dict[str, Any]:
+def _document(
+    app: FastAPI, body: type[SearchBody], similar_path: str, similar_fields: tuple[str, ...]
+) -> dict[str, Any]:
     document = get_openapi(
         title="vision-rec",
         version=__version__,
@@ -72,13 +74,13 @@ def _document(app: FastAPI, similar_path: str, similar_fields: tuple[str, ...]) 
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     own = models_json_schema(
-        [(model, "validation") for model in (SearchBody, Answer, ProblemBody)],
+        [(model, "validation") for model in (body, Answer, ProblemBody)],
         ref_template=_REF,
     )[1]
     schemas.update(own["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    document["paths"][similar_path] = {"get": _similar(similar_fields)}
+    document["paths"][similar_path] = {"get": _similar(body, similar_fields)}
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)
@@ -89,8 +91,8 @@ def _document(app: FastAPI, similar_path: str, similar_fields: tuple[str, ...]) 
     return document
 
 
-def _similar(fields: tuple[str, ...]) -> dict[str, Any]:
-    properties = SearchBody.model_json_schema(ref_template=_REF)["properties"]
+def _similar(body: type[SearchBody], fields: tuple[str, ...]) -> dict[str, Any]:
+    properties = body.model_json_schema(ref_template=_REF)["properties"]
     parameters: list[dict[str, Any]] = [
         {
             "name": "product_id",

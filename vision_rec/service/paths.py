@@ -13,7 +13,10 @@ _STAND_IN = "\u2215"  # looks like a slash, routes like a letter
 
 
 class EncodedSlashes:
-    """Keep %2F within a path's segment, so that the id a%2Fb is one segment; servers decode it too early."""
+    """Keep %2F within a path's segment, so that the id a%2Fb is one segment; servers decode it too early.
+
+    What is encoded otherwise is decoded here too, once: some servers decode twice.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -21,7 +24,7 @@ class EncodedSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route by a path in which encoded slashes are letters."""
         raw: bytes = scope.get("raw_path") or b""
-        if raw.startswith(PREFIX) and b"%2f" in raw.lower():
+        if raw.startswith(PREFIX) and b"%" in raw:
             segments = (unquote(segment.decode("latin-1")) for segment in raw.split(b"/"))
             scope["path"] = "/".join(segment.replace("/", _STAND_IN) for segment in segments)
         await self.app(scope, receive, send)

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vision_rec.errors import VisionRecError
-from vision_rec.service.schemas import SearchBody
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -126,8 +125,9 @@ def _wrong_fields(request: Request) -> list[dict[str, str]]:
     fields = getattr(request.state, "fields", None)
     if fields is None:
         return []
+    given = {name: value for name, value in fields.items() if value is not None}  # null means not given
     try:
-        SearchBody.model_validate(fields)
+        request.app.state.service.search_body.model_validate(given)
     except ValidationError as error:
         return _field_errors(error)
     return []

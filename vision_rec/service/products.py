@@ -34,7 +34,7 @@ async def products(
     """List the catalogue page by page, in the order of the feed; retired products are left out."""
     service = service_of(request)
     catalogue = Catalogue.of(service.recommender)
-    start = 0 if cursor is None else read_cursor(cursor, catalogue.version_id)
+    start = read_cursor(cursor, catalogue.version_id) if cursor else 0
     page = await service.file_thread(partial(catalogue.page, start, limit))
     body = {
         "request_id": request_id_of(request),

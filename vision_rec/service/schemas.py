@@ -1,21 +1,24 @@
 """The bodies of requests and answers as the OpenAPI document has them.
 
-`batch.query_from_json` decides what a search may be; `SearchBody` says the same, to point at wrong fields.
+`batch.query_from_json` and `recommend.checks` decide what a search may be; `SearchBody` says the same, to
+point at wrong fields. `search_body` adds the limits that are settings.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-MAX_K = 200
-MAX_LIST = 1000  # ids in a list of a request
+from vision_rec.batch import MAX_EXAMPLES, MAX_IDS, MAX_TEXT
+from vision_rec.settings import Settings
+
 MAX_PAGE = 500
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Ids = Annotated[list[Id], Field(max_length=MAX_LIST)]
+Weight = Annotated[float, Field(ge=0)]
+Texts = Annotated[list[str], Field(max_length=MAX_IDS)]
 
 
 class _Body(BaseModel):
@@ -25,7 +28,7 @@ class _Body(BaseModel):
 class ExampleBody(_Body):
     """One more (weight > 0) or less (weight < 0) wanted example."""
 
-    product_id: Id | None = None
+    product_id: Text | None = None
     image: str | None = Field(default=None, description="base64 of the picture file")
     weight: Annotated[float, Field(ge=-1, le=1)] = 1.0
 
@@ -33,41 +36,52 @@ class ExampleBody(_Body):
 class SearchBody(_Body):
     """What to search for; at least one source, everything else optional."""
 
-    product_id: Id | None = None
+    product_id: Text | None = None
     image: str | None = Field(default=None, description="base64 of the picture file")
     image_url: str | None = Field(default=None, description="answered with 422 url-not-allowed")
     text: str | None = None
-    colour: Annotated[str, Field(max_length=64)] | None = Field(
+    colour: Text | None = Field(
         default=None, description="a name or a hex value", examples=["red", "#c81e1e"]
     )
-    examples: Annotated[list[ExampleBody], Field(max_length=50)] | None = None
-    recent: Ids | None = Field(default=None, description="viewed product ids, oldest first")
-    user_id: Id | None = None
-    session_id: Id | None = None
-    weights: dict[str, float] | None = Field(
+    examples: Annotated[list[ExampleBody], Field(max_length=MAX_EXAMPLES)] | None = None
+    recent: Texts | None = Field(default=None, description="viewed product ids, oldest first")
+    user_id: Text | None = None
+    session_id: Text | None = None
+    weights: dict[str, Weight] | None = Field(
         default=None,
         description="aspect → weight ≥ 0; aspects not named weigh 0",
         examples=[{"colour": 2, "shape": 1}],
     )
-    preset: Annotated[str, Field(max_length=64)] | None = None
+    preset: Text | None = None
     filters: dict[str, Any] | None = Field(
         default=None,
         description="conditions that must all hold",
         examples=[{"category": ["Shoes", "Bags"], "price": {"min": 10, "max": 50}, "in_stock": True}],
     )
-    exclude: Ids | None = None
-    k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
-    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
-    min_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    exclude: Texts | None = None
+    k: Annotated[int, Field(ge=1)] = 10
+    offset: Annotated[int, Field(ge=0)] = 0
+    min_score: float | None = None
     diversity: Share = 0.0
-    max_per_group: Annotated[int, Field(ge=0, le=MAX_K)] = 1
+    max_per_group: Annotated[int, Field(ge=0)] = 1
     exclude_own_group: bool = True
     session_share: Share | None = Field(default=None, description="0.3 beside another source")
     crop: Annotated[list[Share], Field(min_length=4, max_length=4)] | None = Field(
         default=None, description="x, y, w, h of the part of the picture to look at, in 0–1"
     )
-    facets: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=20)] | None = None
+    facets: Texts | None = Field(default=None, description="text fields or attributes.NAME to count")
     rating_boost: Share = 0.0
+
+
+def search_body(settings: Settings) -> type[SearchBody]:
+    """Return SearchBody with the limits that `settings` give."""
+    return create_model(
+        "SearchBody",
+        __base__=SearchBody,
+        __doc__=SearchBody.__doc__,
+        k=(Annotated[int, Field(ge=1, le=settings.search.max_k)], 10),
+        text=(Annotated[str, Field(max_length=settings.service.max_text)] | None, None),
+    )
 
 
 class Item(BaseModel):
@@ -87,6 +101,7 @@ class Item(BaseModel):
     parts: dict[str, float]
     missing: list[str]
     boost: float
+    lexical: float = Field(description="how far the words are found literally, 0–1; counts in the boost")
     pinned: bool
     rules: list[str]
     reasons: list[str]
@@ -158,12 +173,12 @@ class Aspects(BaseModel):
 class VersionInfo(BaseModel):
     """One index version on disk."""
 
-    model_config = ConfigDict(extra="allow")
     id: str
     current: bool
+    state: Literal["current", "ready", "damaged", "incompatible"]
     created_at: str
     count: int
-    index_kind: str
+    bytes: int
 
 
 class Versions(BaseModel):

@@ -62,7 +62,7 @@ async def search_image(request: Request) -> Response:
     """Search by a picture file; the other fields of a search are form values, nested ones as JSON."""
     service, started = service_of(request), time.perf_counter()
     upload = await read_upload(request, service.settings.images.max_query_bytes)
-    asked = fields_from_texts(upload.fields.items())
+    asked = fields_from_texts(upload.fields)
     if "image" in asked.fields:
         raise InputError("the field 'image' must be a file: send it with a file name")
     query = await open_query(request, service, asked, upload.picture)

@@ -32,9 +32,9 @@ from vision_rec.training.objective import LossWeights, Objective, Targets
 class ImageTraining:
     """The recipe; the defaults made the bundled weights, `train image --recipe` reads others from TOML."""
 
-    steps: int = 2200
+    steps: int = 2500
     batch: int = 96
-    sides: tuple[tuple[float, int], ...] = ((0.0, 80), (0.8, 104))  # from this share of the run, this side
+    sides: tuple[tuple[float, int], ...] = ((0.0, 80), (0.72, 104))  # from this share of the run, this side
     rate: float = 2.5e-3
     decay: float = 0.05
     warmup: float = 0.03

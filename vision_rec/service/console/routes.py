@@ -68,7 +68,7 @@ async def _read(request: Request, service: Service) -> tuple[Form, bytes | None]
     if media_type(request) != "multipart/form-data":
         return Form.read([(name, str(value)) for name, value in (await request.form()).multi_items()]), None
     upload = await read_upload(request, service.settings.images.max_query_bytes)
-    return Form.read(upload.fields.items()), upload.picture
+    return Form.read(upload.fields), upload.picture
 
 
 async def _results(request: Request, service: Service, form: Form, picture: bytes | None) -> dict[str, Any]:
