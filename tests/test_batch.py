@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vision_rec import Recommender
 from vision_rec.answers import answer_to_json
 from vision_rec.batch import query_from_json, run_batch
-from vision_rec.errors import ImageError, InputError
+from vision_rec.errors import ImageError, InputError, UrlNotAllowedError
 from vision_rec.filters import Filters
 from vision_rec.types import Example, Query
 
@@ -91,7 +91,6 @@ def test_what_is_absent_or_null_has_its_default():
         ({"prodct_id": "1"}, "unknown field 'prodct_id'; did you mean 'product_id'?"),
         ({"color": "red"}, "unknown field 'color'; did you mean 'colour'?"),
         ({"zzzzzzz": 1}, "unknown field 'zzzzzzz'; known are product_id"),
-        ({"image_url": "https://x.example/a.jpg"}, "image_url is not enabled"),
         ({"product_id": 123}, "product_id must be a text; got 123"),
         ({"text": ["a"]}, "text must be a text"),
         ({"text": "a\0b"}, "text must be a text"),
@@ -133,6 +132,11 @@ def test_wrong_bodies_are_told(body, message):
         read(body)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_picture_urls_are_not_enabled():
+    with pytest.raises(UrlNotAllowedError, match="send the picture itself"):
+        read({"image_url": "https://x.example/a.jpg"})
 
 
 json_values = st.recursive(

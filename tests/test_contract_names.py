@@ -38,8 +38,8 @@ FIELDS = {
     "availability group_id locale attributes",
     "Review": "rating text at helpful",
     "Sample": "images text reviews",
-    "Query": "product_id image text colour examples recent user_id session_id weights preset filters exclude k "
-    "offset min_score diversity max_per_group exclude_own_group session_share crop facets rating_boost",
+    "Query": "product_id image text colour examples recent user_id session_id weights preset filters exclude "
+    "k offset min_score diversity max_per_group exclude_own_group session_share crop facets rating_boost",
     "Event": "event_id type product_id user_id session_id at received_at value position request_id",
     "Recommendation": "product score parts missing boost pinned",
     "Recommendations": "items version_id weights",
@@ -75,8 +75,8 @@ COMMANDS = {
     "reindex": "--images --reviews --views --plan --full --index --json",
     "similar": "-k --weights --filter --json --max-per-group --offset --exclude --diversity --preset",
     "search": "--product --image --text --colour --recent --weights --filter -k --json --batch --output "
-    "--examples --preset --exclude --offset --min-score --diversity --max-per-group --exclude-own-group --session-share "
-    "--crop --facets --rating-boost",
+    "--examples --preset --exclude --offset --min-score --diversity --max-per-group --exclude-own-group "
+    "--session-share --crop --facets --rating-boost",
     "export-similar": "-k",
     "versions list": "--json",
     "versions verify": "--json",

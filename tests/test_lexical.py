@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def index():
     return LexicalIndex(TEXTS)
+
+
+def test_nothing_is_said_in_a_notebook_without_widgets():
+    kernel = "sys.modules['ipykernel.zmqshell'] = sys.modules['IPython'] = types.ModuleType('kernel'); "
+    kernel += "sys.modules['IPython'].get_ipython = object; sys.modules['ipywidgets'] = None; "
+    code = f"import sys, types; {kernel}from vision_rec.lexical import LexicalIndex; LexicalIndex(['a'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from vision_rec.errors import ImageError, InputError, VisionRecError
+from vision_rec.errors import ImageError, InputError, UrlNotAllowedError, VisionRecError
 from vision_rec.filters import Filters
 from vision_rec.types import Example, Picture, Query, Recommendations
 
@@ -38,12 +38,13 @@ def query_from_json(
     """Read the body of POST /v1/search; null means not given.
 
     `open_picture` turns the text of `image` (base64, or a path in a file of queries) into a picture.
-    Raises InputError naming the wrong field, and what `open_picture` raises.
+    Raises InputError naming the wrong field, UrlNotAllowedError for `image_url`, and what `open_picture`
+    raises.
     """
     _known("field", body, _FIELDS)
     given = {name: value for name, value in body.items() if value is not None}
     if "image_url" in given:
-        raise InputError("image_url is not enabled here; send the picture itself as `image`")
+        raise UrlNotAllowedError("image_url is not enabled: send the picture itself, as `image`")
     weights = given.get("weights")
     filters = given.get("filters")
     crop = given.get("crop")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from vision_rec.answers import answer_to_json
 from vision_rec.batch import query_from_json
-from vision_rec.errors import ImageError, ImageTooLargeError, InputError, UrlNotAllowedError
+from vision_rec.errors import ImageError, ImageTooLargeError, InputError
 from vision_rec.service.bodies import Asked, fields_from_texts, read_json, read_upload
 from vision_rec.service.catalogue import image_address
 from vision_rec.service.core import Service, service_of
@@ -92,8 +92,6 @@ def query_of(request: Request, service: Service, asked: Asked, upload: bytes | N
     """Check the fields and make a query of them; raises InputError, ImageError and their like."""
     fields = dict(asked.fields)
     request.state.fields = fields  # should they be refused, the problem document points into them
-    if fields.get("image_url") is not None:
-        raise UrlNotAllowedError("image_url is not enabled: send the picture itself, as 'image'")
     cropped = fields.get("crop") is not None
     if upload is not None:
         fields["image"] = _UPLOADED
