@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -75,17 +76,31 @@ def query_from_json(
 
 
 def run_batch(
-    recommender: Recommender, lines: Iterable[str], *, open_picture: OpenPicture | None = None
+    recommender: Recommender,
+    lines: Iterable[str],
+    *,
+    open_picture: OpenPicture | None = None,
+    open_cropped: OpenPicture | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one line of RESULTS.jsonl per line of QUERIES.jsonl, in order.
 
     A bad query gives a line with `error` (its `code` and `message`), and the rest go on. A query without
-    `query_id` gets the number of its line.
+    `query_id` gets the number of its line. `open_cropped` opens the picture of a query with `crop`, larger
+    than encoders see it.
     """
-    opened = open_picture or recommender.picture
+    opened = openers(recommender, open_picture, open_cropped)
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     while chunk := list(islice(numbered, _LINES_AT_ONCE)):
         yield from _run_chunk(recommender, chunk, opened)
+
+
+def openers(
+    recommender: Recommender, open_picture: OpenPicture | None, open_cropped: OpenPicture | None
+) -> Callable[[Mapping[str, Any]], OpenPicture]:
+    """Return what chooses the function that opens the pictures of a query, by whether it has `crop`."""
+    whole = open_picture or recommender.picture
+    cropped = open_cropped or open_picture or partial(recommender.picture, crop=(0.0, 0.0, 1.0, 1.0))
+    return lambda body: cropped if body.get("crop") is not None else whole
 
 
 def read_object(line: str) -> dict[str, Any]:
@@ -100,7 +115,9 @@ def read_object(line: str) -> dict[str, Any]:
 
 
 def _run_chunk(
-    recommender: Recommender, chunk: list[tuple[int, str]], open_picture: OpenPicture
+    recommender: Recommender,
+    chunk: list[tuple[int, str]],
+    opener: Callable[[Mapping[str, Any]], OpenPicture],
 ) -> Iterator[dict[str, Any]]:
     names: list[Any] = []
     parsed: list[Query | VisionRecError] = []
@@ -109,7 +126,7 @@ def _run_chunk(
         try:
             body = read_object(line)
             name = body.pop("query_id", number)
-            parsed.append(query_from_json(body, open_picture=open_picture))
+            parsed.append(query_from_json(body, open_picture=opener(body)))
         except VisionRecError as error:
             parsed.append(error)
         names.append(name)

@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vision_rec.batch import query_from_json, read_object
+from vision_rec.batch import OpenPicture, openers, query_from_json, read_object
 from vision_rec.errors import ImageError, InputError, NotFoundError
-from vision_rec.types import Picture
 
 if TYPE_CHECKING:
     from vision_rec.recommend import Recommender
@@ -68,21 +67,22 @@ def evaluate(
     recommender: Recommender,
     lines: Iterable[str | Mapping[str, Any]],
     *,
-    open_picture: Callable[[str], Picture] | None = None,
+    open_picture: OpenPicture | None = None,
+    open_cropped: OpenPicture | None = None,
 ) -> dict[str, float]:
     """Return the mean metrics over the lines of a QRELS file, and how many queries there were.
 
     A line is a query plus `relevant` and optionally `ignore`, ids left out of the ranking. The whole
     ranking counts, not only a page. Raises InputError naming the bad line.
     """
-    opened = open_picture or recommender.picture
+    opener = openers(recommender, open_picture, open_cropped)
     totals = dict.fromkeys(METRICS, 0.0)
     count = 0
     for number, line in enumerate(lines, 1):
         if isinstance(line, str) and not line.strip():
             continue
         try:
-            measured = _measure_line(recommender, line, opened)
+            measured = _measure_line(recommender, line, opener)
         except (InputError, NotFoundError, ImageError) as error:
             raise InputError(f"line {number}: {error}") from error
         totals = {name: totals[name] + value for name, value in measured.items()}
@@ -93,7 +93,9 @@ def evaluate(
 
 
 def _measure_line(
-    recommender: Recommender, line: str | Mapping[str, Any], open_picture: Callable[[str], Picture]
+    recommender: Recommender,
+    line: str | Mapping[str, Any],
+    opener: Callable[[Mapping[str, Any]], OpenPicture],
 ) -> dict[str, float]:
     fields = read_object(line) if isinstance(line, str) else dict(line)
     relevant, ignore = (_ids(name, fields.get(name, [])) for name in ("relevant", "ignore"))
@@ -101,7 +103,7 @@ def _measure_line(
     if not wanted:
         raise InputError("`relevant` names no product but the query's own; leave such queries out")
     body = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
-    query = query_from_json(body, open_picture=open_picture)
+    query = query_from_json(body, open_picture=opener(body))
     ranking = [product for product in recommender.ranking(query) if product not in ignore]
     return measure(ranking, wanted)
 

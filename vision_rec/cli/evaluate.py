@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,12 @@ def evaluate(
     lines = lines_of(qrels)
     recommender = common.recommender()
     with query_pictures(recommender, folder=qrels.parent) as open_picture:
-        measured = run_evaluate(recommender, lines, open_picture=open_picture)
+        measured = run_evaluate(
+            recommender,
+            lines,
+            open_picture=open_picture,
+            open_cropped=partial(open_picture, cropped=True),
+        )
     if as_json:
         write_json(measured)
         return

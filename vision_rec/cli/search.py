@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,9 @@ def _answer(common: Common, fields: Mapping[str, Any], filters: Sequence[str], a
     conditions = Filters.parse(filters) if filters else None
     recommender = common.recommender()
     started = time.perf_counter()
-    with query_pictures(recommender, cropped="crop" in fields) as open_picture:
-        query = replace(query_from_json(fields, open_picture=open_picture), filters=conditions)
+    with query_pictures(recommender) as open_picture:
+        opened = partial(open_picture, cropped="crop" in fields)
+        query = replace(query_from_json(fields, open_picture=opened), filters=conditions)
     answer = recommender.answer(query)
     if as_json:
         took_ms = (time.perf_counter() - started) * 1000
@@ -177,7 +179,8 @@ def _batch(
     recommender = common.recommender()
     total = failed = 0
     with query_pictures(recommender, folder=queries.parent) as open_picture, output_lines(output) as write:
-        for result in run_batch(recommender, lines, open_picture=open_picture):
+        cropped = partial(open_picture, cropped=True)
+        for result in run_batch(recommender, lines, open_picture=open_picture, open_cropped=cropped):
             write(result)
             total += 1
             failed += "error" in result
@@ -191,19 +194,19 @@ def _batch(
 
 @contextmanager
 def query_pictures(
-    recommender: Recommender, *, folder: Path | None = None, cropped: bool = False
-) -> Iterator[OpenPicture]:
+    recommender: Recommender, *, folder: Path | None = None
+) -> Iterator[Callable[..., Picture]]:
     """Give a function that opens the picture in a file, decoded in a process of its own.
 
-    A relative path that does not exist here is looked for in `folder`. With `cropped`, pictures are opened
-    larger than the encoders see them.
+    A relative path that does not exist here is looked for in `folder`. With `cropped=True` the function
+    opens a picture larger than the encoders see it.
     """
     from vision_rec.pictures import QueryPictures
 
     limits = recommender.settings.images
     pictures = QueryPictures(limits, workers=1)  # its process starts with the first picture
 
-    def open_picture(name: str) -> Picture:
+    def open_picture(name: str, cropped: bool = False) -> Picture:
         path = Path(name)
         if folder is not None and not path.is_absolute() and not path.exists():
             path = folder / path
