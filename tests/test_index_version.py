@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -485,7 +486,15 @@ def test_the_lock_dies_with_its_holder_even_if_workers_live_on(store):
             publish(store)
         holder.kill()
         holder.wait()
-        assert publish(store).id == store.current_id()
+        # The worker lets go when it first runs, which on a busy machine may be after its parent's end.
+        end = time.monotonic() + 20
+        while True:
+            try:
+                assert publish(store).id == store.current_id()
+                break
+            except LockedError:
+                assert time.monotonic() < end, "the worker keeps the dead holder's lock"
+                time.sleep(0.05)
         holder.stdin.close()
 
 
