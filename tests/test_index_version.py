@@ -9,8 +9,8 @@ import os
 import stat
 import subprocess
 import sys
-import time
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
