@@ -21,6 +21,7 @@ from vision_rec.images import open_image, resolve_ref
 from vision_rec.images.headers import count_scans, picture_format, webp_size
 from vision_rec.settings import ImageSettings
 
+ROOT = "root"  # the one folder that picture paths may lead into
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 
@@ -263,7 +264,7 @@ def root(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"x")
     (tmp_path / "root-twin").mkdir()
     (tmp_path / "root-twin" / "x.jpg").write_bytes(b"x")
-    root = tmp_path / "root"
+    root = tmp_path / ROOT
     (root / "sub").mkdir(parents=True)
     (root / "ok.jpg").write_bytes(b"x")
     (root / "out.jpg").symlink_to(tmp_path / "secret.jpg")
@@ -280,7 +281,7 @@ def root(tmp_path):
         ("../secret.jpg", "outside"), ("sub/../../secret.jpg", "outside"), ("..", "outside"),
         ("./../secret.jpg", "outside"), ("../root-twin/x.jpg", "outside"), ("/etc/passwd", "outside"),
         ("//etc/passwd", "outside"), ("/", "outside"), ("out.jpg", "outside"), ("up/secret.jpg", "outside"),
-        ("up/root/../secret.jpg", "outside"), ("../no-such-file", "outside"),
+        (f"up/{ROOT}/../secret.jpg", "outside"), ("../no-such-file", "outside"),
         ("/proc/self/environ", "outside"),
         ("ok.jpg\0.png", "outside"), ("\0", "outside"), ("\ud800.jpg", "outside"),
         ("..%2fsecret.jpg", "missing"), ("%2e%2e/secret.jpg", "missing"), ("..%252fsecret.jpg", "missing"),

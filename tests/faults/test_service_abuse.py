@@ -18,13 +18,6 @@ from vision_rec.service.outermost import new_request_id
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    settings, recommender = open_shop(tmp_path_factory.mktemp("hostile"))
-    with TestClient(create_app(settings, recommender), base_url=BASE_URL) as client:
-        yield client
-
-
 # ── addresses, hosts, sites ──────────────────────────────────────────────────────────────────────────
 
 
