@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("start", "pipeline", "reindex", "query")
+NAMES = ("start", "pipeline", "reindex", "query", "events")
 
 
 def main() -> None:

@@ -10,13 +10,24 @@ from vision_rec import errors
 from vision_rec.cli import exits
 from vision_rec.cli.exits import EXIT_CODES, one_line, reported
 
-COMMANDS = ("demo reindex similar search export-similar evaluate serve doctor versions train config").split()
-LATER = "events privacy bench keys rules export-onnx evaluate-sessions"
+COMMANDS = (
+    "demo reindex similar search export-similar export-onnx evaluate serve doctor versions train config "
+    "events privacy keys rules"
+).split()
+LATER = "bench evaluate-sessions"
 COMMON = ("--indexes", "--data", "--config", "--verbose", "--quiet")
 
 
 def leaf_commands():
-    groups = {"versions": "list verify diff activate prune", "train": "image", "config": "show"}
+    groups = {
+        "versions": "list verify diff activate prune",
+        "train": "image",
+        "config": "show",
+        "events": "import export",
+        "privacy": "export erase",
+        "keys": "create list revoke",
+        "rules": "list add remove publish diff undo history check",
+    }
     return [
         [name] if leaf == "-" else [name, leaf] for name in COMMANDS for leaf in groups.get(name, "-").split()
     ]
@@ -62,6 +73,9 @@ def test_version(cli):
         (["reindex", "feed.csv", "--index", "milvus"], "setting index.kind is 'milvus'"),
         (["serve", "--port", "99999"], "setting service.port"),
         (["serve", "--host", "0.0.0.0"], "this machine only"),
+        (["keys", "create", "--name", "shop", "--scope", "serch"], "'serch'"),
+        (["keys", "create", "--name", "shop", "--scope", "search", "--expires", "soon"], "'soon'"),
+        (["keys", "revoke", "0123456789ab"], "there is no key"),
         (["config", "show", "--config", "no.toml"], "no.toml"),
         (["search", "--output", "o.jsonl", "--text", "a"], "--batch"),
         (["search", "--batch", "no.jsonl"], "no.jsonl"),

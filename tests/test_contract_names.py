@@ -32,6 +32,7 @@ NAMES = {
     "vision_rec.reindex": "reindex",
     "vision_rec.recommend": "Recommender",
     "vision_rec.rerank": "rescore diversify",
+    "vision_rec.rules": "Rule RuleBook RuleStore",
 }
 FIELDS = {
     "Product": "id title description brand category link image_refs reviews price sale_price currency "
@@ -73,21 +74,40 @@ def test_python_takes_the_fields_of_a_search_as_keywords(name):
 COMMANDS = {
     "demo": "--port --products --no-serve",
     "reindex": "--images --reviews --views --plan --full --index --json",
-    "similar": "-k --weights --filter --json --max-per-group --offset --exclude --diversity --preset",
+    "similar": "-k --weights --filter --json --max-per-group --offset --exclude --diversity --preset "
+    "--recent "
+    "--user-id --session-id --session-share",
     "search": "--product --image --text --colour --recent --weights --filter -k --json --batch --output "
     "--examples --preset --exclude --offset --min-score --diversity --max-per-group --exclude-own-group "
-    "--session-share --crop --facets --rating-boost",
+    "--session-share --crop --facets --rating-boost --user-id --session-id",
     "export-similar": "-k",
+    "export-onnx": "--encoder --json",
     "versions list": "--json",
     "versions verify": "--json",
     "versions diff": "--json",
     "versions activate": "--json",
     "versions prune": "--json",
     "train image": "",
-    "evaluate": "--json",
+    "evaluate": "--json --aspects",
     "serve": "--host --port --workers",
+    "events import": "--map --json",
+    "events export": "--json",
+    "privacy export": "--output --json",
+    "privacy erase": "--json",
     "doctor": "",
     "config show": "",
+    "keys create": "--name --scope --expires --json",
+    "keys list": "--json",
+    "keys revoke": "--json",
+    "rules list": "--json",
+    "rules add": "--products --filter --position --strength --category --product --query --from --until "
+    "--priority --name --json",
+    "rules remove": "--json",
+    "rules publish": "--note --json",
+    "rules diff": "--json",
+    "rules undo": "--json",
+    "rules history": "--audit --json",
+    "rules check": "--json",
 }
 
 

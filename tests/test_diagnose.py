@@ -8,6 +8,7 @@ from collections import namedtuple
 
 import pytest
 
+from vision_rec.access import create_key, revoke_key
 from vision_rec.diagnose import Finding, diagnose, exit_code, machine, shop
 from vision_rec.encoders import bundled_folder
 from vision_rec.index.version import VersionStore
@@ -193,3 +194,17 @@ def test_variables_that_nobody_reads(monkeypatch, tmp_path):
     monkeypatch.setenv("VISION_REC_INDX__KIND", "exact")
     found = only(shop.sources(None))
     assert found.status == "warn" and "VISION_REC_INDX__KIND" in found.detail
+
+
+def test_keys_are_counted_and_damage_is_told(tmp_path):
+    settings = Settings(paths={"data": tmp_path / "var"})
+    none = only(shop.keys(settings))
+    assert none.status == "ok" and "open" in none.detail
+    made = create_key(tmp_path / "var", "shop", ["search"])
+    assert only(shop.keys(settings)).detail == "1 valid"
+    revoke_key(tmp_path / "var", made.key.id)
+    ended = only(shop.keys(settings))
+    assert ended.status == "warn" and "1 revoked" in ended.detail
+    (tmp_path / "var" / "keys.json").write_text("{}")
+    damaged = only(shop.keys(settings))
+    assert damaged.status == "fail" and damaged.damage and exit_code([damaged]) == 5

@@ -108,7 +108,7 @@ def test_every_limit_is_that_of_the_code():
 def test_every_limit_of_pictures_and_service_is_listed():
     listed = {place for row in rows(read("limits.md")) for place in code(row[-1])}
     beside = {"images.workers", "service.host", "service.port", "service.workers", "service.poll_seconds"}
-    beside |= {"service.threads", "service.warm"}
+    beside |= {"service.threads", "service.warm", "service.require_keys"}
     wanted = {name for name in defaults() if name.startswith(("images.", "service."))} - beside
     assert wanted <= listed
 

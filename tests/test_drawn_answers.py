@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from vision_rec.aspects import same_label_precision
 from vision_rec.encoders import bundled_folder
 from vision_rec.encoders.image import ImageEncoder
 from vision_rec.sample import draw_product
 from vision_rec.sample.plan import plan_shop
-from vision_rec.training.precision import same_label_precision
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,9 @@ def test_pixels_that_do_not_count_change_nothing():
 def test_a_picture_without_product_has_an_empty_palette_and_block():
     empty = palette.histogram(np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 2, 2), np.float32))
     assert not empty.any()
-    block = palette.palette_block(empty, np.eye(palette.ANCHORS, dtype=np.float32), np.ones(96, np.float32))
+    block = palette.palette_block(
+        empty, palette.ColourMap.straight(np.eye(96, dtype=np.float32)), np.ones(96, np.float32)
+    )
     assert not block.any()
 
 

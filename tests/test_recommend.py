@@ -393,8 +393,6 @@ def test_an_empty_query_is_refused(rec):
     for query in (Query(), Query(text="  "), Query(examples=(Example("bare", weight=0.0),))):
         with pytest.raises(InputError, match="the query is empty; give at least one of product_id"):
             rec.answer(query)
-    with pytest.raises(InputError, match="user_id or session_id alone"):
-        rec.recommend(user_id="u1")
     with pytest.raises(InputError, match="the query has no aspect at all"):
         rec.similar("bare")
 

@@ -230,6 +230,22 @@ def test_indexes_removed_while_serving(shop):
 # ── the document ─────────────────────────────────────────────────────────────────────────────────────
 
 
+RULE_ROUTES = """
+get /v1/rules
+post /v1/rules
+get /v1/rules/{rule_id}
+put /v1/rules/{rule_id}
+delete /v1/rules/{rule_id}
+post /v1/rules/publish
+post /v1/rules/discard
+post /v1/rules/preview
+get /v1/rules/diff
+get /v1/rules/versions
+post /v1/rules/versions/{number}/restore
+get /v1/rules/audit
+""".strip().split("\n")
+
+
 def test_openapi_has_the_whole_contract(client):
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
@@ -244,6 +260,10 @@ def test_openapi_has_the_whole_contract(client):
         "get /v1/aspects",
         "get /v1/versions",
         "post /v1/versions/{version_id}/activate",
+        "post /v1/explain",
+        "post /v1/events",
+        "delete /v1/users/{user_id}",
+        *RULE_ROUTES,
         "get /healthz",
         "get /readyz",
         "get /metrics",

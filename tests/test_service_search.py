@@ -235,7 +235,8 @@ def test_wrong_fields_are_pointed_at(client):
         ({"product_id": "nobody"}, 404, "not-found"),
         ({"recent": ["nobody"]}, 404, "not-found"),
         ({"text": "x", "crop": [0, 0, 1, 1]}, 422, "invalid-input"),
-        ({"user_id": "u1"}, 422, "invalid-input"),
+        ({"user_id": 1}, 422, "invalid-input"),
+        ({"session_id": ""}, 422, "invalid-input"),
     ],
 )
 def test_what_is_refused(client, body, status, code):
@@ -253,7 +254,7 @@ def test_recommendations_follow_recent_views(client):
     assert ids(client.post("/v1/recommendations", json=body)) == ["bag-blue"]
 
 
-@pytest.mark.parametrize("body", [{}, {"recent": []}, {"user_id": "u1"}, {"product_id": "mug-red"}])
+@pytest.mark.parametrize("body", [{}, {"recent": []}, {"user_id": ""}, {"product_id": "mug-red"}])
 def test_recommendations_need_views(client, body):
     answer = client.post("/v1/recommendations", json=body)
     assert answer.status_code == 422 and "'recent'" in answer.json()["detail"]

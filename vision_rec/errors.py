@@ -96,6 +96,19 @@ class IncompatibleError(VisionRecError):
     code = "incompatible-version"
 
 
+class ChangedError(VisionRecError):
+    """Somebody changed meanwhile what the caller wants to change; `current` is how it is now."""
+
+    code = "changed-meanwhile"
+
+    def __init__(self, message: str, current: object = None) -> None:
+        super().__init__(message)
+        self.current = current
+
+    def __reduce__(self) -> tuple[type[ChangedError], tuple[str, object]]:
+        return type(self), (str(self), self.current)
+
+
 class LockedError(VisionRecError):
     """Another process holds the lock of these indexes; the message names it."""
 

@@ -1,4 +1,4 @@
-"""Files that callers name for results: there as a whole, or not at all."""
+"""Files and folders that callers name for results: there as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ def unfinished(path: Path) -> Iterator[Path]:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder to fill, which takes the place of the folder `path` once the block has ended well.
+
+    What `path` held before is then gone; the caller has made sure that nobody misses it. Raises InputError
+    where it cannot be written, ResourceError where the disk is full; what was there is then still there.
+    """
+    path = path.resolve()
+    with _told(path):
+        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        try:
+            new, old = scratch / "new", scratch / "old"
+            new.mkdir()
+            yield new
+            if path.exists():
+                path.rename(old)
+            try:
+                new.rename(path)
+            except OSError:
+                if old.exists():
+                    old.rename(path)
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

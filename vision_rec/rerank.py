@@ -1,7 +1,8 @@
-"""Pure functions on scored rows: exact scores, order, variant groups, diversity."""
+"""Pure functions on scored rows: exact scores, order, variant groups, diversity, places of rules."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from vision_rec.fusion import AspectLayout, explain
 from vision_rec.types import Array
 
 Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int32]
 DIVERSITY_BLOCK = 100
 
 
@@ -25,6 +27,14 @@ class Scored:
     def take(self, positions: Ints) -> Scored:
         """Return the entries at `positions`, in that order."""
         return Scored(self.rows[positions], self.scores[positions], self.parts[positions])
+
+    def then(self, other: Scored) -> Scored:
+        """Return these entries, then those of `other`."""
+        return Scored(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.parts, other.parts]),
+        )
 
 
 def rescore(layout: AspectLayout, scaled_query: Array, rows: Ints, vectors: Array) -> Scored:
@@ -75,6 +85,49 @@ def diversify(relevance: Array, vectors: Array, diversity: float, count: int) ->
         taken[step], free[best] = best, False
         np.maximum(closest, vectors @ vectors[best], out=closest)
     return taken
+
+
+def free_places(wanted: Sequence[int]) -> Ints:
+    """Give each of n pins, the strongest first, the first free place from the one it wants (from 1) on."""
+    following: dict[int, int] = {}  # a taken place → where to look next
+    out = np.empty(len(wanted), dtype=np.int64)
+    for pin, place in enumerate(wanted):
+        passed = []
+        while place in following:
+            passed.append(place)
+            place = following[place]
+        out[pin] = place
+        for seen in (*passed, place):
+            following[seen] = place + 1
+    return out
+
+
+def place_pins(places: Ints, others: int, count: int) -> Ints:
+    """Return the order of the first `count` of a list that puts pins to their places.
+
+    Entry i < n is the pin that has `places[i]`, n + j is the j-th of the `others`. Where those run out,
+    the pins left close the gaps. A shorter list is the beginning of a longer one.
+    """
+    pins = np.argsort(places, kind="stable")
+    out: list[int] = []
+    pin = other = 0
+    while len(out) < count and (pin < len(pins) or other < others):
+        due = pin < len(pins) and places[pins[pin]] <= len(out) + 1
+        if due or other == others:
+            out.append(int(pins[pin]))
+            pin += 1
+        else:
+            out.append(len(pins) + other)
+            other += 1
+    return np.array(out, dtype=np.int64)
+
+
+def first_of(masks: Sequence[npt.NDArray[np.bool_]], count: int) -> Numbers:
+    """Return for each of `count` rows which of `masks` has it first, −1 where none has."""
+    out = np.full(count, -1, dtype=np.int32)
+    for number in reversed(range(len(masks))):
+        out[masks[number]] = number
+    return out
 
 
 def rating_lift(ratings: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> Array:

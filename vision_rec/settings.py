@@ -113,6 +113,27 @@ class ServiceSettings(_Section):
     read_seconds: float = Field(default=10.0, gt=0, description="longest gap between bytes of a body")
     threads: int = Field(default=0, ge=0, description="searches at once per worker; 0 = one per core")
     warm: bool = Field(default=True, description="load the encoders before the first query needs them")
+    require_keys: bool = Field(default=False, description="refuse to start without API keys, here too")
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="names in Host beside this machine's own")
+    rate_per_second: float = Field(default=50.0, ge=0, description="of one key and worker; 0 = no limit")
+    burst: int = Field(default=100, ge=1, description="requests at once, before that rate holds")
+    anonymous_rate_per_second: float = Field(default=0.0, ge=0, description="where there are no keys")
+    login_hours: float = Field(default=12.0, gt=0, le=720, description="how long a console login lasts")
+
+
+class EventSettings(_Section):
+    """Where visitors' events are kept, for how long, and what is refused."""
+
+    store: Literal["sqlite", "redis"] = "sqlite"
+    url: str = Field(default="redis://127.0.0.1:6379/0", description="of Redis")
+    retention_days: int = Field(default=90, ge=1, description="days an event is kept after it came")
+    max_events: int = Field(default=1000, gt=0, description="in one call")
+    max_past_days: float = Field(default=7.0, ge=0, description="a client's clock may be so far behind")
+    max_future_minutes: float = Field(default=5.0, ge=0, description="and so far ahead")
+    write_timeout_s: float = Field(default=5.0, gt=0, description="wait for the store when writing")
+    read_timeout_s: float = Field(default=0.05, gt=0, description="wait for Redis when recommending")
+    max_disk_share: float = Field(default=0.95, gt=0, le=1, description="above it events are refused")
+    min_free_bytes: int = Field(default=512 * 2**20, ge=0, description="below it events are refused")
 
 
 class Settings(BaseSettings):
@@ -132,6 +153,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     search: SearchSettings = SearchSettings()
     service: ServiceSettings = ServiceSettings()
+    events: EventSettings = EventSettings()
 
     @classmethod
     def settings_customise_sources(

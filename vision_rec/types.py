@@ -102,6 +102,20 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleEffect:
+    """What one rule did: `amount` is a pin's place, what a boost adds, or how many products it touched."""
+
+    id: str
+    name: str
+    effect: str  # hide, pin, filter, boost, bury
+    amount: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the effect as JSON types."""
+        return {"id": self.id, "name": self.name, "effect": self.effect, "amount": self.amount}
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One product of an answer; `parts` sum to `score`, `boost` and `pinned` never change it."""
 
@@ -112,7 +126,9 @@ class Recommendation:
     boost: float = 0.0
     pinned: bool = False
     lexical: float = 0.0  # BM25 share of `boost`, 0–1 before weighting
-    rules: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # ids of those that pinned, boosted or buried it, in order
+    effects: tuple[RuleEffect, ...] = ()  # what they did
+    rank_without_rules: int | None = None  # from 1; None where that list is too long to look
     reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +153,8 @@ class Recommendation:
             "lexical": self.lexical,
             "pinned": self.pinned,
             "rules": list(self.rules),
+            "effects": [effect.to_dict() for effect in self.effects],
+            "rank_without_rules": self.rank_without_rules,
             "reasons": list(self.reasons),
         }
 
@@ -151,6 +169,7 @@ class Recommendations(Sequence[Recommendation]):
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     empty_reason: str | None = None
     degraded: tuple[str, ...] = ()
+    rules: tuple[RuleEffect, ...] = ()  # those of this list, in the order they act
 
     def __len__(self) -> int:
         return len(self.items)

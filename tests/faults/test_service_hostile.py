@@ -160,7 +160,7 @@ def test_many_parts_and_long_fields_are_refused(client):
 def test_upload_limit(client):
     over = form(('name="image"; filename="a.png"', bytes(10 * MIB + 1)))
     problem(post(client, over, "/v1/search/image", FORM), 413, "image-too-large")
-    far_over = form(('name="image"; filename="a.png"', bytes(12 * MIB)))
+    far_over = form(('name="image"; filename="a.png"', bytes(16 * MIB)))
     problem(post(client, far_over, "/v1/search/image", FORM), 413, "body-too-large")
     elsewhere = form(('name="image"; filename="a.png"', bytes(2 * MIB)))
     problem(post(client, elsewhere, "/v1/search", FORM), 413, "body-too-large")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vision_rec.aspects import same_label_precision
 from vision_rec.encoders import bundled_folder
 from vision_rec.encoders.image import ImageEncoder
 from vision_rec.training.data import load_pack
-from vision_rec.training.precision import same_label_precision
 
 PACKS = os.environ.get("VISION_REC_DATA", "")
 pytestmark = pytest.mark.skipif(

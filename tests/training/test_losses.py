@@ -70,9 +70,15 @@ def test_palette_module_agrees_with_the_numpy_palette():
     pixels = rng.integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
     logits = rng.normal(size=(2, 6, 6)).astype(np.float32)
     module = Palette(torch.from_numpy(palette.table())).eval()
+    colours = palette.ColourMap(
+        np.eye(96, dtype=np.float32),
+        *(rng.normal(size=shape).astype(np.float32) * 0.1 for shape in ((7, 96), (7,), (96, 7))),
+    )
+    for name in ("into", "bias", "out"):
+        setattr(module, name, torch.from_numpy(getattr(colours, name)))
     cells = torch.from_numpy(palette.codes(pixels)).flatten(1)
     found = module(cells, torch.from_numpy(logits).flatten(1)).detach().numpy()
     shares = (1 / (1 + np.exp(-logits)) + 1e-4).astype(np.float32)
     mean = np.zeros(palette.ANCHORS, np.float32)
-    expected = palette.palette_block(palette.histogram(pixels, shares), np.eye(96, dtype=np.float32), mean)
+    expected = palette.palette_block(palette.histogram(pixels, shares), colours, mean)
     np.testing.assert_allclose(found, expected, atol=2e-3)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from vision_rec.aspects import pattern_of, split_of
 from vision_rec.encoders.image import ImageEncoder
 from vision_rec.errors import InputError
 from vision_rec.sample.draw import iter_drawn
 from vision_rec.training.augment import augment
 from vision_rec.training.batches import Batches, Classes
-from vision_rec.training.data import SIDE, TASKS, Source, pattern_of, plain_background, split_of
+from vision_rec.training.data import SIDE, TASKS, Source, plain_background
 from vision_rec.training.publish import publish_encoder
 from vision_rec.training.run_image import read_recipe
 from vision_rec.training.train_image import ImageTraining, Trainer, ahead

@@ -223,6 +223,19 @@ class CatalogTable:
                 raise InputError(f"no facet {name!r}; allowed are {', '.join(TEXTS)} and attributes.NAME")
         return {name: self._posting(name).counts(rows) for name in names}
 
+    def attribute_names(self) -> dict[str, int]:
+        """Count the live products that have each attribute, by case-folded name; most frequent first."""
+        rows, names, _ = self._attributes
+        merged: dict[str, int] = {}
+        codes = np.asarray(
+            [merged.setdefault(word.casefold(), len(merged)) for word in names.words], np.int64
+        )
+        live = ~self.retired[rows]
+        width = max(len(merged), 1)
+        pairs = np.unique(rows[live] * width + codes[names.codes[live]]) if len(codes) else rows[:0]
+        totals = np.bincount(pairs % width, minlength=width)
+        return dict(sorted(((name, int(totals[code])) for name, code in merged.items()), key=lambda e: -e[1]))
+
     # ── columns ───────────────────────────────────────────────────────────────────────────────────
 
     def _column(self, name: str) -> Any:

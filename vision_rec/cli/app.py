@@ -9,13 +9,17 @@ from typing import Annotated
 
 import typer
 
+from vision_rec.cli import keys as key_commands
+from vision_rec.cli import rules as rule_commands
 from vision_rec.cli.common import Body, Common, Config, Data, Indexes, Quiet, Verbose, command
 from vision_rec.cli.config import show
 from vision_rec.cli.demo import demo
 from vision_rec.cli.doctor import doctor
 from vision_rec.cli.evaluate import evaluate
+from vision_rec.cli.events import export_file, import_file
 from vision_rec.cli.exits import EXIT_CODES, USAGE, say
-from vision_rec.cli.export import export_similar
+from vision_rec.cli.export import export_onnx, export_similar
+from vision_rec.cli.privacy import erase_user, export_user
 from vision_rec.cli.reindex import reindex
 from vision_rec.cli.search import search, similar
 from vision_rec.cli.serve import serve
@@ -65,6 +69,7 @@ def root(
 versions = typer.Typer(help="Look at index versions and change between them.")
 train = typer.Typer(help="Train encoders.")
 settings = typer.Typer(help="Show the settings.")
+keys = typer.Typer(help="Make, list and revoke API keys.")
 for group in (train, settings):
     group.callback()(lambda: None)  # else typer would make its one command the group itself
 
@@ -74,6 +79,7 @@ _OF_APP: dict[str, Body] = {
     "similar": similar,
     "search": search,
     "export-similar": export_similar,
+    "export-onnx": export_onnx,
     "evaluate": evaluate,
     "serve": serve,
     "doctor": doctor,
@@ -85,15 +91,44 @@ _OF_VERSIONS: dict[str, Body] = {
     "activate": activate,
     "prune": prune,
 }
+_OF_KEYS: dict[str, Body] = {
+    "create": key_commands.create,
+    "list": key_commands.list_all,
+    "revoke": key_commands.revoke,
+}
+events = typer.Typer(help="Read what visitors did from files, and write it to them.")
+privacy = typer.Typer(help="Give a user what is stored of them, and erase it.")
+_OF_EVENTS: dict[str, Body] = {"import": import_file, "export": export_file}
+_OF_PRIVACY: dict[str, Body] = {"export": export_user, "erase": erase_user}
+rules = typer.Typer(help="Pin, hide, boost, bury and filter products: edit, publish, undo.")
+_OF_RULES: dict[str, Body] = {
+    "list": rule_commands.list_rules,
+    "add": rule_commands.add,
+    "remove": rule_commands.remove,
+    "publish": rule_commands.publish,
+    "diff": rule_commands.diff,
+    "undo": rule_commands.undo,
+    "history": rule_commands.history,
+    "check": rule_commands.check,
+}
+for group, bodies in ((events, _OF_EVENTS), (privacy, _OF_PRIVACY), (rules, _OF_RULES)):
+    for name, body in bodies.items():
+        command(group, name)(body)
 for name, body in _OF_APP.items():
     command(app, name)(body)
 for name, body in _OF_VERSIONS.items():
     command(versions, name)(body)
+for name, body in _OF_KEYS.items():
+    command(keys, name)(body)
 command(train, "image")(image)
 command(settings, "show")(show)
 app.add_typer(versions, name="versions")
 app.add_typer(train, name="train")
 app.add_typer(settings, name="config")
+app.add_typer(events, name="events")
+app.add_typer(privacy, name="privacy")
+app.add_typer(keys, name="keys")
+app.add_typer(rules, name="rules")
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -71,12 +71,12 @@ class Common:
         paths = {"indexes": self.indexes, "data": self.data, **sections.pop("paths", {})}
         return Settings.load(self.config, paths=paths, **sections)
 
-    def recommender(self) -> Recommender:
-        """Open the current version."""
+    def recommender(self, *, rules: bool = True) -> Recommender:
+        """Open the current version, with the published merchandising rules unless `rules` is False."""
         from vision_rec.recommend import Recommender
 
         settings = self.settings()
-        return Recommender.open(settings.paths.indexes, settings=settings)
+        return Recommender.open(settings.paths.indexes, settings=settings, rules=rules)
 
 
 Body = Callable[..., "int | None"]  # its first parameter is `common`; it may return an exit code

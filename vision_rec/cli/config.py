@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from vision_rec.cli.common import AsJson, Common
+
+_PASSWORD = re.compile(r"^(\w+://)[^@/]*@")  # in a URL, with the user's name
 
 
 def show(
@@ -24,6 +27,7 @@ def show(
     from vision_rec.settings import origins
 
     values = common.settings().model_dump(mode="json")
+    values["events"]["url"] = _PASSWORD.sub(r"\1***@", values["events"]["url"])
     given = {
         "paths": {
             name: value for name, value in (("indexes", common.indexes), ("data", common.data)) if value

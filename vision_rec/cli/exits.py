@@ -29,6 +29,7 @@ BY_ERROR = {
     "feed-row-rejected": 4,
     "integrity": 5,
     "incompatible-version": 6,
+    "changed-meanwhile": USAGE,
     "locked": 7,
     "unavailable": 8,
     "fetch-failed": 8,

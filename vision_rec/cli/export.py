@@ -1,4 +1,4 @@
-"""`export-similar`: the whole catalogue's similar lists as Parquet."""
+"""`export-similar`: all similar lists as Parquet; `export-onnx`: the image encoder for other languages."""
 
 from __future__ import annotations
 
@@ -32,3 +32,28 @@ def export_similar(
         write_json({"output": str(out), **asdict(done)})
     else:
         write_line(f"{out}: {done.rows} pairs of {done.products} products, version {done.version_id}")
+
+
+def export_onnx(
+    common: Common,
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; a former export is replaced.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="bundled|DIR", help="Encoder to export [the setting encoders.image]."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the image encoder as ONNX.
+
+    DIR gets encoder.onnx, encoder.json (how to call it) and test-vectors.json, once the graph is proven to
+    give the same blocks as the network it comes from.
+    """
+    from vision_rec.cli.output import write_json, write_line
+    from vision_rec.export_onnx import export_onnx as run_export
+
+    done = run_export(encoder or common.settings().encoders.image, out)
+    if as_json:
+        write_json({**asdict(done), "folder": str(done.folder)})
+        return
+    worst = max(found.max_difference for found in done.parity.values())
+    write_line(f"{out}: encoder {done.fingerprint}, {done.bytes} bytes, within {worst:.1g} of the network")

@@ -41,8 +41,11 @@ ExcludeOwnGroup = Annotated[
     bool, typer.Option(help="Leave out variants of the query product; --max-per-group 0 turns it off.")
 ]
 SessionShare = Annotated[
-    float | None, typer.Option(metavar="S", help="Share of --recent beside other sources, 0 to 1 [0.3].")
+    float | None,
+    typer.Option(metavar="S", help="Share of what was viewed beside other sources, 0 to 1 [0.3]."),
 ]
+UserId = Annotated[str | None, typer.Option(metavar="ID", help="For this user, by their stored events.")]
+SessionId = Annotated[str | None, typer.Option(metavar="ID", help="For this session, by its stored events.")]
 Facets = Annotated[
     list[str] | None, typer.Option(metavar="NAME,…", help="Count values, as brand,attributes.color.")
 ]

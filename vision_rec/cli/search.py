@@ -35,7 +35,9 @@ from vision_rec.cli.options import (
     ProductId,
     RatingBoost,
     Recent,
+    SessionId,
     SessionShare,
+    UserId,
     Weights,
     refuse_beside,
     search_fields,
@@ -74,6 +76,10 @@ def similar(
     exclude_own_group: ExcludeOwnGroup = True,
     facets: Facets = None,
     rating_boost: RatingBoost = 0.0,
+    recent: Recent = None,
+    user_id: UserId = None,
+    session_id: SessionId = None,
+    session_share: SessionShare = None,
     as_json: AsJson = False,
 ) -> None:
     """Show similar products, with the reasons."""
@@ -87,8 +93,12 @@ def similar(
         "max_per_group": max_per_group,
         "exclude_own_group": exclude_own_group,
         "rating_boost": rating_boost,
+        "user_id": user_id,
+        "session_id": session_id,
+        "session_share": session_share,
     }
-    fields = search_fields(plain, {"exclude": exclude, "facets": facets}, weights=weights)
+    lists = {"exclude": exclude, "recent": recent, "facets": facets}
+    fields = search_fields(plain, lists, weights=weights)
     _answer(common, fields, filter or (), as_json)
 
 
@@ -99,6 +109,8 @@ def search(
     text: ByText = None,
     colour: ByColour = None,
     recent: Recent = None,
+    user_id: UserId = None,
+    session_id: SessionId = None,
     examples: Examples = None,
     crop: Crop = None,
     k: K = 10,
@@ -127,6 +139,8 @@ def search(
         "image": None if image is None else str(image),
         "text": text,
         "colour": colour,
+        "user_id": user_id,
+        "session_id": session_id,
         "k": k,
         "preset": preset,
         "offset": offset,

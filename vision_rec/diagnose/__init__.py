@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vision_rec.diagnose import machine, shop
+from vision_rec.diagnose import events, machine, shop
 from vision_rec.diagnose.finding import Finding
 from vision_rec.settings import Settings
 
@@ -23,9 +23,12 @@ def diagnose(settings: Settings, config: Path | None = None) -> tuple[Finding, .
         machine.picture_formats,
         lambda: shop.encoders_load(settings),
         lambda: shop.versions(settings),
+        lambda: shop.rules(settings),
         lambda: shop.lock(settings),
         lambda: shop.disk(settings),
         lambda: shop.memory(settings),
+        lambda: events.store(settings),
+        lambda: shop.keys(settings),
         lambda: shop.port(settings),
         lambda: shop.sources(config),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vision_rec.diagnose.finding import Finding, Status, existing, failed
@@ -78,6 +80,21 @@ def versions(settings: Settings) -> Iterator[Finding]:
         yield Finding(name, "fail", f"CURRENT names {current}, which is not there", "activate another", True)
 
 
+def rules(settings: Settings) -> Iterator[Finding]:
+    """Check every file of the merchandising rules."""
+    from vision_rec.rules import RuleStore
+
+    store = RuleStore(settings.paths.data / "rules")
+    problems = store.problems()
+    if problems:
+        fix = "`vision-rec rules publish` writes the draft as a new version; see `vision-rec rules history`"
+        yield Finding("rules", "fail", "; ".join(problems), fix, damage=True)
+        return
+    version, _ = store.current()
+    told = "none published" if version is None else f"version {version.number}, {len(version.rules)} rules"
+    yield Finding("rules", "ok", told)
+
+
 def lock(settings: Settings) -> Iterator[Finding]:
     """Say who writes to the indexes, if anybody."""
     from vision_rec.index.version import VersionStore
@@ -123,6 +140,25 @@ def memory(settings: Settings) -> Iterator[Finding]:
     fix = "" if status == "ok" else "end other programs, or use a larger machine"
     detail = f"{free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB wanted"
     yield Finding("memory", status, detail, fix)
+
+
+def keys(settings: Settings) -> Iterator[Finding]:
+    """Check the file of API keys, and say whether there are any."""
+    from vision_rec.access import list_keys
+
+    now = datetime.now(UTC)
+    try:
+        states = Counter(key.state(now) for key in list_keys(settings.paths.data))
+    except VisionRecError as error:
+        yield failed("keys", error, "restore keys.json from a backup, or make new keys")
+        return
+    said = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    if states["valid"]:
+        yield Finding("keys", "ok", said)
+    elif states:
+        yield Finding("keys", "warn", f"{said}; nobody is let in", "`vision-rec keys create`")
+    else:
+        yield Finding("keys", "ok", "none: the service is open, on this machine only")
 
 
 def port(settings: Settings) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ import numpy as np
 
 from vision_rec.encoders import palette
 from vision_rec.encoders.colour import RGB, shop_colours
-from vision_rec.encoders.prepare import squares
+from vision_rec.encoders.prepare import Squares, squares
 from vision_rec.encoders.runtime import Device, Kind, Network, load_runtime
+from vision_rec.encoders.trunk_spec import TrunkSpec
 from vision_rec.errors import IncompatibleError, IntegrityError, UnavailableError
 from vision_rec.fusion import Aspect, unit
 from vision_rec.types import Array, Blocks, Picture, Sample
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 WEIGHTS, CONFIG = "image.safetensors", "image.json"
 FORMAT = 1
 _CODE = "3"  # counts up when preprocessing, palette or pooling change what the same weights answer
-_STEP = 2  # every second pixel each way is plenty for a palette
-_SECOND = 0.35  # share of each further picture against the main one: back views must not blur it
-_LEAST = 1e-4  # share a pixel keeps though the mask denies it, so that no picture has an empty palette
+STEP = 2  # every second pixel each way is plenty for a palette
+SECOND = 0.35  # share of each further picture against the main one: back views must not blur it
+LEAST = 1e-4  # share a pixel keeps though the mask denies it, so that no picture has an empty palette
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ImageConfig:
     dims: Mapping[str, int]
     gains: Mapping[str, float]
     sha256: str
+    backbone: TrunkSpec = TrunkSpec()
 
     @classmethod
     def read(cls, folder: Path) -> ImageConfig:
@@ -56,7 +58,8 @@ class ImageConfig:
                 f"image encoder {folder} has format {fields.get('format')}, this version reads {FORMAT}; "
                 "train it again with `vision-rec train image`"
             )
-        return cls(fields["side"], fields["dims"], fields["gains"], fields["sha256"])
+        backbone = TrunkSpec.from_fields(fields.get("backbone"))
+        return cls(fields["side"], fields["dims"], fields["gains"], fields["sha256"], backbone)
 
 
 class ImageEncoder:
@@ -90,8 +93,12 @@ class ImageEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of weights and code version."""
-        return hashlib.sha256(f"image {_CODE} {self.config.sha256}".encode()).hexdigest()[:16]
+        """Hash of weights and code version, and of what another trunk than the bundled one sees."""
+        config = self.config
+        text = f"image {_CODE} {config.sha256}"
+        if not config.backbone.is_bundled:
+            text += f" {config.side} {json.dumps(config.backbone.to_fields())}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def runtime(self) -> str:
@@ -121,16 +128,16 @@ class ImageEncoder:
         """Pool one product's picture blocks (m, dim), main picture first, into one unit row per aspect."""
         out = {}
         for name, block in blocks.items():
-            shares = np.full(len(block), _SECOND / max(len(block) - 1, 1), np.float32)
+            shares = np.full(len(block), SECOND / max(len(block) - 1, 1), np.float32)
             shares[:1] = 1.0
             out[name] = unit(shares[None] @ block)
         return out
 
     def encode_colour(self, rgb: Sequence[RGB]) -> Array:
         """Return the colour block (1, dim) of equal shares of sRGB colours 0–255; needs no network."""
-        tensors = self._tensors
+        tensors = self.tensors
         histograms = palette.swatch_histogram(rgb)
-        return unit(palette.palette_block(histograms, tensors["palette_metric"], tensors["palette_mean"]))
+        return unit(palette.palette_block(histograms, self.colour_map, tensors["palette_mean"]))
 
     def name_colours(self, block: Array) -> tuple[str, ...]:
         """Name the one or two shop colours nearest to a colour block (dim,); a zero block has none."""
@@ -159,12 +166,11 @@ class ImageEncoder:
         }
 
     def _raw_batch(self, pictures: Sequence[Picture]) -> Blocks:
-        fitted, tensors = squares(pictures, self.input_side), self._tensors
+        fitted, tensors = squares(pictures, self.input_side), self.tensors
         mask, shape, style = self._network(fitted.pixels)
-        shares = (mask + _LEAST) * fitted.inside[:, ::_STEP, ::_STEP]
-        histograms = palette.histogram(fitted.pixels[:, ::_STEP, ::_STEP], shares.astype(np.float32))
+        histograms = _histograms(fitted, mask)
         return {
-            "colour": palette.palette_block(histograms, tensors["palette_metric"], tensors["palette_mean"]),
+            "colour": palette.palette_block(histograms, self.colour_map, tensors["palette_mean"]),
             "shape": centred(shape, tensors["shape_mean"], tensors["shape_domains"]),
             "style": centred(style, tensors["style_mean"], tensors["style_domains"]),
         }
@@ -173,25 +179,31 @@ class ImageEncoder:
         """Return what the network takes for the product: shares (m, side / 2, side / 2) in 0–1."""
         return self._network(squares(pictures, self.input_side).pixels)[0]
 
+    def palettes(self, pictures: Sequence[Picture]) -> Array:
+        """Return the products' palettes (m, 96): the share of each anchor colour, summing to 1."""
+        parts = [np.zeros((0, palette.ANCHORS), np.float32)]
+        for start in range(0, len(pictures), self._batch_size):
+            fitted = squares(pictures[start : start + self._batch_size], self.input_side)
+            parts.append(_histograms(fitted, self._network(fitted.pixels)[0]))
+        return np.concatenate(parts)
+
+    @cached_property
+    def colour_map(self) -> palette.ColourMap:
+        """What turns palettes into colour blocks."""
+        return palette.ColourMap.of(self.tensors)
+
     @cached_property
     def _named(self) -> tuple[tuple[str, ...], Array]:
         colours = shop_colours()
         return tuple(colours), np.concatenate([self.encode_colour([rgb]) for rgb in colours.values()])
 
     @cached_property
-    def _tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, Array]:
         """The small tensors that colours need, read without the network."""
         from safetensors.numpy import safe_open
 
-        names = (
-            "palette_metric",
-            "palette_mean",
-            "shape_mean",
-            "shape_domains",
-            "style_mean",
-            "style_domains",
-        )
         with safe_open(self._checked_weights, framework="numpy") as file:
+            names = [name for name in file.keys() if not name.startswith("network.")]
             return {name: file.get_tensor(name).astype(np.float32) for name in names}
 
     @cached_property
@@ -213,7 +225,7 @@ class ImageEncoder:
         side = self.config.side
         example = (np.zeros((2, side, side, 3), dtype=np.uint8),)
         return load_runtime(
-            self._build,
+            self.build_module,
             example,
             key=f"image-{self.fingerprint}",
             kind=self._kind,
@@ -227,12 +239,14 @@ class ImageEncoder:
         with self._lock:
             return self._loaded
 
-    def _build(self) -> torch.nn.Module:
+    def build_module(self) -> torch.nn.Module:
+        """Build the torch network that runtimes run: uint8 squares in, product shares and raw vectors out."""
         from safetensors.torch import load_file
 
+        from vision_rec.encoders.backbones import build_trunk
         from vision_rec.encoders.network import ImageNetwork, InferenceNetwork
 
-        network = ImageNetwork()
+        network = ImageNetwork(build_trunk(self.config.backbone))  # type: ignore[arg-type]
         tensors = load_file(self._checked_weights)
         network.load_state_dict(
             {
@@ -241,7 +255,13 @@ class ImageEncoder:
                 if name.startswith("network.")
             }
         )
-        return InferenceNetwork(network, self.config.side // _STEP).eval()
+        return InferenceNetwork(network, self.config.side // STEP).eval()
+
+
+def _histograms(fitted: Squares, mask: Array) -> Array:
+    """Return the palettes (n, 96) of fitted pictures under what the network takes for the product."""
+    shares = (mask + LEAST) * fitted.inside[:, ::STEP, ::STEP]
+    return palette.histogram(fitted.pixels[:, ::STEP, ::STEP], shares.astype(np.float32))
 
 
 def centred(rows: Array, mean: Array, domains: Array) -> Array:

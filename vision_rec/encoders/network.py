@@ -58,7 +58,7 @@ class ImageNetwork(nn.Module):
             nn.Linear(3 * deep, 256), nn.BatchNorm1d(256), nn.ReLU(inplace=True), nn.Linear(256, SHAPE_DIM)
         )
         self.style = nn.Sequential(
-            nn.Linear(2 * fine + 2 * middle + deep, 256),
+            nn.Linear(2 * (fine + middle + deep), 256),
             nn.BatchNorm1d(256),
             nn.ReLU(inplace=True),
             nn.Linear(256, STYLE_DIM),
@@ -74,7 +74,7 @@ class ImageNetwork(nn.Module):
         shape = torch.cat([average, deep.amax((2, 3)), _masked_mean(deep, weight)], 1)
         # Texture statistics at three scales, inside the product only (mean and spread of responses).
         style = torch.cat(
-            [*_masked_moments(fine, weight), *_masked_moments(middle, weight), _masked_mean(deep, weight)], 1
+            [part for scale in (fine, middle, deep) for part in _masked_moments(scale, weight)], 1
         )
         return Views(mask, self.shape(shape), self.style(style), average)
 

@@ -6,6 +6,8 @@ turns a swatch, a colour name or the product's pixels into a histogram, so all o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -15,6 +17,7 @@ from vision_rec.types import Array
 
 LEVELS = 32  # levels per channel in the lookup table: 5 bits, below the eye's step for a whole product
 ANCHORS = 96
+BEND = 192  # hidden units of a fitted colour map
 SPREAD = 12.0  # ΔE over which a colour is shared with its neighbours
 
 _D65 = np.array([0.95047, 1.0, 1.08883])
@@ -67,10 +70,15 @@ def _squared_distances(points: npt.NDArray[np.floating], centres: npt.NDArray[np
     return out
 
 
+def cells() -> npt.NDArray[np.float64]:
+    """Return the CIELAB colour of each table cell, (LEVELS³, 3)."""
+    return _grid_lab(LEVELS)
+
+
 @cache
 def table() -> Array:
     """Return each table cell's share of each anchor, (LEVELS³, 96) float32, rows summing to 1."""
-    energy = -_squared_distances(_grid_lab(LEVELS), anchors().astype(np.float64)) / (2 * SPREAD**2)
+    energy = -_squared_distances(cells(), anchors().astype(np.float64)) / (2 * SPREAD**2)
     share = np.exp(energy - energy.max(axis=1, keepdims=True))
     out: Array = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
     return out
@@ -103,11 +111,43 @@ def swatch_histogram(colours: npt.ArrayLike) -> Array:
     return histogram(pixels, np.ones(pixels.shape[:3], dtype=np.float32))
 
 
-def palette_block(histograms: Array, metric: Array, mean: Array) -> Array:
-    """Turn palettes (n, 96) into raw colour vectors: metric · √h − mean; zero palettes stay zero.
+@dataclass(frozen=True)
+class ColourMap:
+    """From palettes to raw colour vectors, learned so that shades that people call by one name are near.
 
-    The root keeps small areas of colour visible (Hellinger distance); `metric` (96, 96) is learned, so that
-    shades that people call by one name are near.
+    A matrix near the identity, and a bend of m hidden units that settles which of several colours gives a
+    product its name; m = 0 is the matrix alone.
     """
-    raw = np.sqrt(histograms) @ metric.T - mean
+
+    metric: Array  # (96, 96)
+    into: Array  # (m, 96)
+    bias: Array  # (m,)
+    out: Array  # (96, m)
+
+    @classmethod
+    def straight(cls, metric: Array) -> ColourMap:
+        """Return the map of a matrix alone."""
+        nothing = np.zeros((0, ANCHORS), np.float32)
+        return cls(metric, nothing, nothing[:, 0], nothing.T)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Array]) -> ColourMap:
+        """Return the map among an encoder's tensors."""
+        if "palette_out" not in tensors:
+            return cls.straight(tensors["palette_metric"])
+        return cls(*(tensors[f"palette_{name}"] for name in ("metric", "into", "bias", "out")))
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the arrays by the names that `of` reads."""
+        return {f"palette_{name}": getattr(self, name) for name in ("metric", "into", "bias", "out")}
+
+
+def palette_block(histograms: Array, colours: ColourMap, mean: Array) -> Array:
+    """Turn palettes (n, 96) into raw colour vectors: metric · √h + bend(√h) − mean; zero palettes stay zero.
+
+    The root keeps small areas of colour visible (Hellinger distance).
+    """
+    roots = np.sqrt(histograms)
+    bent = np.maximum(roots @ colours.into.T + colours.bias, 0.0) @ colours.out.T
+    raw = roots @ colours.metric.T + bent - mean
     return np.where(histograms.any(axis=1, keepdims=True), raw, 0.0).astype(np.float32)

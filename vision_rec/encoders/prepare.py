@@ -34,13 +34,14 @@ def squares(pictures: Sequence[Picture], side: int) -> Squares:
     inside = np.zeros((len(pictures), side, side), dtype=np.float32)
     for row, picture in enumerate(pictures):
         pixels[row] = fit_square(picture, side)
-        height, width = _size(picture, side)
+        height, width = scaled_size(picture, side)
         top, left = (side - height) // 2, (side - width) // 2
         inside[row, top : top + height, left : left + width] = 1.0
     return Squares(pixels, inside)
 
 
-def _size(picture: Picture, side: int) -> tuple[int, int]:
+def scaled_size(picture: Picture, side: int) -> tuple[int, int]:
+    """Return height and width of a picture (H, W, 3) once its longer side is `side`."""
     ratio = side / max(picture.shape[:2])
     return max(1, round(picture.shape[0] * ratio)), max(1, round(picture.shape[1] * ratio))
 
@@ -50,7 +51,7 @@ def _margins(scaled: npt.NDArray[np.uint8], side: int) -> tuple[int, int]:
 
 
 def _scaled(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
-    height, width = _size(picture, side)
+    height, width = scaled_size(picture, side)
     if picture.shape[:2] == (height, width):
         return picture
     kernel = Image.Resampling.BILINEAR if side < max(picture.shape[:2]) else Image.Resampling.BICUBIC

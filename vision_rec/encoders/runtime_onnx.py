@@ -43,22 +43,32 @@ def load_onnx(
     folder: Path | None,
 ) -> OnnxNetwork:
     """Open the graph cached in `folder`, or export it (and keep it there); see `load_runtime`."""
+    _onnxruntime()  # before the time that exporting takes
+    return open_graph(_graph(export, example, free, folder), threads)
+
+
+def open_graph(graph: bytes, threads: int) -> OnnxNetwork:
+    """Open an ONNX file's bytes; raises UnavailableError where onnxruntime is not there or refuses them."""
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common root
+        raise UnavailableError(f"onnxruntime cannot open the network: {error}") from error
+    return OnnxNetwork(session)
+
+
+def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise UnavailableError(
             f'onnxruntime cannot be imported ({error}); pip install "onnxruntime"'
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    graph = _graph(export, example, free, folder)
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no common root
-        raise UnavailableError(f"onnxruntime cannot open the network: {error}") from error
-    return OnnxNetwork(session)
+    return onnxruntime
 
 
 def _graph(

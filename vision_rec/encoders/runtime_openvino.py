@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _GRAPH = "graph.xml"
+_TRACING = threading.Lock()  # torch traces one module at a time; two at once fail each other's checks
 
 
 class OpenVinoNetwork:
@@ -80,7 +81,7 @@ def _convert(module: torch.nn.Module, example: tuple[npt.NDArray[Any], ...], fre
 
     tensors = tuple(torch.from_numpy(np.array(array)) for array in example)
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        with _TRACING, warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, and what OpenVINO calls
             graph = openvino.convert_model(module.eval(), example_input=tensors)
     except Exception as error:  # the frontend's own exceptions have no common root

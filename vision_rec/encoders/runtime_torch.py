@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -48,10 +49,24 @@ class TorchNetwork:
             return tuple(output.float().cpu().numpy() for output in outputs)
 
 
-def onnx_bytes(module: torch.nn.Module, example: tuple[npt.NDArray[Any], ...], free: int) -> bytes:
-    """Export `module` as an ONNX file with inputs `input0`, …, whose first `free` axes vary."""
-    names = [f"input{i}" for i in range(len(example))]
+def onnx_bytes(
+    module: torch.nn.Module,
+    example: tuple[npt.NDArray[Any], ...],
+    free: int,
+    *,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    opset: int = 18,
+    fold: bool = True,
+) -> bytes:
+    """Export `module` as an ONNX file whose inputs' and outputs' first `free` axes vary.
+
+    `inputs` and `outputs` are their names (`input0`, … by default). Without `fold` the weights are stored
+    as they are, not with the batch norms worked in.
+    """
+    names = list(inputs or [f"input{i}" for i in range(len(example))])
     labels = ("batch", "length")[:free]
+    free_axes = {name: dict(enumerate(labels)) for name in (*names, *(outputs or ()))}
     file = io.BytesIO()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the newer exporter needs one more package and brings nothing here
@@ -61,8 +76,10 @@ def onnx_bytes(module: torch.nn.Module, example: tuple[npt.NDArray[Any], ...], f
             cast(Any, file),  # takes a file object, though its annotation does not say so
             dynamo=False,
             input_names=names,
-            dynamic_axes={name: dict(enumerate(labels)) for name in names} if free else None,
-            opset_version=18,
+            output_names=list(outputs) if outputs else None,
+            dynamic_axes=free_axes if free else None,
+            opset_version=opset,
+            training=torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE,
         )
     return file.getvalue()
 

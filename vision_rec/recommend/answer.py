@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from vision_rec.fusion import present
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.query import Target
-from vision_rec.recommend.reasons import empty_reason, reasons
+from vision_rec.recommend.ranking import rank as rank_rows
+from vision_rec.recommend.reasons import empty_reason, reasons, rule_reason
 from vision_rec.recommend.state import State
+from vision_rec.recommend.visits import because
 from vision_rec.rerank import Ints, Scored
 from vision_rec.types import Product, Recommendation, Recommendations
+
+RANK_DEPTH = 200  # places of the list without rules that are looked at, to say where a product stood
 
 
 def compose(
@@ -25,18 +30,52 @@ def compose(
     like = None if target.product_row is None else state.catalog.product(target.product_row)
     asked = present(state.layout, target.row)
     missing = missing_aspects(state, asked, page.rows)
+    why = because(state, target.visiting, target.row, target.weights, page.rows)
     items = tuple(
         _item(state, target, page, position, like, missing[position], name_colours)
         for position in range(len(page.rows))
     )
+    items = tuple(
+        item if said is None else replace(item, reasons=(said, *item.reasons))
+        for item, said in zip(items, why, strict=True)
+    )
+    items = with_rules(state, target, page.rows, items)
     return Recommendations(
         items=items,
         version_id=state.version_id,
         weights=dict(target.weights),
-        facets=state.catalog.facets(query.facets, target.allowed) if query.facets else {},
+        facets=state.catalog.facets(query.facets, target.shown) if query.facets else {},
         empty_reason=None if items else empty_reason(state, target, len(ranked.rows)),
         degraded=target.degraded,
+        rules=() if target.ruling is None else target.ruling.effects.told,
     )
+
+
+def with_rules(
+    state: State, target: Target, rows: Ints, items: tuple[Recommendation, ...]
+) -> tuple[Recommendation, ...]:
+    """Say of each of `items`, at `rows` (n,), what rules did to it and where it would stand without them."""
+    ruling, first = target.ruling, target.query.offset + 1
+    if ruling is None:
+        return tuple(replace(item, rank_without_rules=first + i) for i, item in enumerate(items))
+    if not items:
+        return items
+    depth = max(RANK_DEPTH, target.query.offset + target.query.k)
+    ranks = {int(row): rank for rank, row in enumerate(rank_rows(state, ruling.base, depth).rows, 1)}
+    out = []
+    for row, item in zip(map(int, rows), items, strict=True):
+        effects = ruling.of_row(row)
+        out.append(
+            replace(
+                item,
+                pinned=any(effect.effect == "pin" for effect in effects),
+                rules=tuple(effect.id for effect in effects),
+                effects=effects,
+                rank_without_rules=ranks.get(row),
+                reasons=(*item.reasons, *map(rule_reason, effects)),
+            )
+        )
+    return tuple(out)
 
 
 def _item(

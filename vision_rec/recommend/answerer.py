@@ -10,10 +10,13 @@ from vision_rec.recommend.answer import compose
 from vision_rec.recommend.checks import check_query
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.encoding import Encoded, QueryEncoder
+from vision_rec.recommend.explain import Explanation, explain
 from vision_rec.recommend.query import Target, aim
 from vision_rec.recommend.ranking import nothing, rank, search_together
+from vision_rec.recommend.ruling import ruled
 from vision_rec.recommend.state import State
 from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions.history import History
 from vision_rec.settings import SearchSettings
 from vision_rec.types import Query, Recommendations
 
@@ -37,12 +40,18 @@ class Answerer:
     session: SessionEncoder
     search: SearchSettings
     names_of: Callable[[str | None], NameColours | None]  # by the image encoder's fingerprint
+    history: History | None = None  # of visitors
 
     def answer(self, state: State, query: Query) -> Recommendations:
         """Answer one query."""
         target = self._target(state, query)
         ranked = rank(state, target, query.offset + query.k)
         return compose(state, target, ranked, self._names(state))
+
+    def explain(self, state: State, query: Query, product_id: str) -> Explanation:
+        """Take one product of the answer to `query` apart, or what would make it one."""
+        answer = self.answer(state, query)
+        return explain(state, self._target(state, query), product_id, answer, self._names(state))
 
     def ranking(self, state: State, query: Query, depth: int | None) -> tuple[str, ...]:
         """Return the ids of the first `depth` results, all where None."""
@@ -81,7 +90,7 @@ class Answerer:
         return self._aim(state, query, self.encoder.encode(state, [query]))
 
     def _aim(self, state: State, query: Query, encoded: Encoded) -> Target:
-        return aim(state, query, encoded, self.session, self.search)
+        return ruled(state, aim(state, query, encoded, self.session, self.search, self.history))
 
     def _answer_chunk(self, state: State, queries: Sequence[Query]) -> list[Recommendations | VisionRecError]:
         bad: dict[int, VisionRecError] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from vision_rec.errors import InputError
 from vision_rec.types import Picture, Query
 
-SOURCES = "product_id, image, text, colour, examples or recent"
+SOURCES = "product_id, image, text, colour, examples, recent, user_id or session_id"
 
 
 def check_query(query: Query, max_k: int) -> None:
@@ -36,11 +36,8 @@ def check_query(query: Query, max_k: int) -> None:
     _check_crop(query)
     if query.weights is not None and query.preset is not None:
         raise InputError("both weights and preset are given; give one of them")
-    if not has_source(query):
-        alone = (
-            " (a user_id or session_id alone says nothing yet)" if query.user_id or query.session_id else ""
-        )
-        raise InputError(f"the query is empty{alone}; give at least one of {SOURCES}")
+    if not has_source(query) and not is_identified(query):
+        raise InputError(f"the query is empty; give at least one of {SOURCES}")
 
 
 def has_source(query: Query) -> bool:
@@ -53,6 +50,11 @@ def has_source(query: Query) -> bool:
         or bool(query.recent)
         or any(example.weight for example in query.examples)
     )
+
+
+def is_identified(query: Query) -> bool:
+    """Say whether the query names a visitor."""
+    return bool(query.user_id or query.session_id)
 
 
 def words_of(query: Query) -> str | None:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vision_rec.catalog.postings import Mask
 from vision_rec.errors import InputError, NotFoundError
-from vision_rec.fusion import blend, edit, present, resolve_weights, scale, unit_blocks
-from vision_rec.recommend.checks import has_source, words_of
+from vision_rec.fusion import blend, edit, present, resolve_weights, scale
+from vision_rec.recommend.checks import has_source, is_identified, words_of
 from vision_rec.recommend.encoding import Encoded, picture_key
 from vision_rec.recommend.state import State
+from vision_rec.recommend.visits import (
+    MAX_RECENT,
+    Visit,
+    Visiting,
+    damping,
+    session_row,
+    spared,
+    visits_of,
+)
 from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions.history import History, Past
 from vision_rec.settings import SearchSettings
 from vision_rec.types import Array, Query
 
+if TYPE_CHECKING:
+    from vision_rec.recommend.ruling import Ruling
+
+__all__ = ["MAX_RECENT", "Target", "aim"]
+
 SESSION_SHARE = 0.3  # of recent views beside another source
-MAX_RECENT = 50  # views before these say nothing about what is wanted now
+HISTORY = "history"  # what an answer lacks while the event store is down
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,13 @@ class Target:
     boost: Array | None
     lexical: Array | None
     degraded: tuple[str, ...]
+    ruling: Ruling | None = None  # what rules change, where any are for this query
+    visiting: Visiting = Visiting()
+
+    @property
+    def shown(self) -> Mask:
+        """Rows (N,) that may be in the list, pinned ones included."""
+        return self.allowed if self.ruling is None else self.ruling.shown
 
 
 @dataclass(frozen=True)
@@ -50,15 +73,27 @@ class _Sources:
 
 
 def aim(
-    state: State, query: Query, encoded: Encoded, session: SessionEncoder, search: SearchSettings
+    state: State,
+    query: Query,
+    encoded: Encoded,
+    session: SessionEncoder,
+    search: SearchSettings,
+    history: History | None = None,
 ) -> Target:
     """Resolve a checked `query` against `state`; `encoded` has its pictures, words and colours as rows.
 
-    Raises InputError for filters and weights that do not fit, NotFoundError for unknown products.
+    `history` knows what its user or session did. Raises InputError for filters and weights that do not
+    fit, NotFoundError for unknown products.
     """
     product_row = None if query.product_id is None else state.catalog.row_of(query.product_id)
-    sources = _sources(state, query, encoded, session, product_row)
-    row, brought_by_session = _row(state, query, sources, encoded)
+    asks = history is not None and is_identified(query)
+    past = history.of(query.user_id, query.session_id) if history is not None and asks else Past()
+    visits = visits_of(state, query, past)
+    alone = not has_source(replace(query, recent=()))
+    if alone and not visits and is_identified(query):
+        return _unknown(state, query, history, past)
+    sources = _sources(state, query, encoded, session_row(state, visits, session), product_row)
+    base, row, brought_by_session = _row(state, query, sources, encoded)
     weights = resolve_weights(
         state.layout,
         _weights(state, query, sources, brought_by_session),
@@ -67,6 +102,14 @@ def aim(
     allowed = state.catalog.mask(query.filters, like=product_row)
     allowed[_excluded(state, query, product_row)] = False
     lexical, boost = _boosts(state, query, search)
+    if past.acts or past.bought:
+        allowed[spared(state, past, viewed_too=alone)] = False
+        if not alone:
+            boost = damping(state, past) + (0.0 if boost is None else boost)
+
+    def row_of(others: Sequence[Visit]) -> Array:
+        return _with_session(state, query, base, session_row(state, others, session))
+
     return Target(
         query=query,
         row=row,
@@ -76,12 +119,42 @@ def aim(
         allowed=allowed,
         boost=boost,
         lexical=lexical,
-        degraded=(*state.degraded, *sources.degraded),
+        degraded=(*state.degraded, *sources.degraded, *((HISTORY,) if past.is_down else ())),
+        visiting=Visiting(visits, row_of, is_down=past.is_down),
+    )
+
+
+def _unknown(state: State, query: Query, history: History | None, past: Past) -> Target:
+    """Aim at what is popular with everybody, for a visitor of whom nothing is known."""
+    named = _named_weights(state, query)
+    if named is not None:
+        resolve_weights(state.layout, named, state.layout.names)  # refuses unknown aspects all the same
+    counts = {} if history is None else history.popular()
+    visitors = {
+        state.catalog.row_of(ident): count for ident, count in counts.items() if ident in state.catalog
+    }
+    boost = np.zeros(len(state), dtype=np.float32)
+    most = max(visitors.values(), default=1)
+    boost[list(visitors)] = [count / most for count in visitors.values()]
+    allowed = state.catalog.mask(query.filters) & (boost > 0)
+    allowed[_excluded(state, query, None) | spared(state, past, viewed_too=True)] = False
+    nothing = np.zeros(state.layout.dim, dtype=np.float32)
+    return Target(
+        query=query,
+        row=nothing,
+        weights=dict.fromkeys(state.layout.names, 0.0),
+        scaled=nothing,
+        product_row=None,
+        allowed=allowed,
+        boost=boost,
+        lexical=None,
+        degraded=(*state.degraded, *((HISTORY,) if past.is_down else ())),
+        visiting=Visiting(visitors=visitors, is_down=past.is_down),
     )
 
 
 def _sources(
-    state: State, query: Query, encoded: Encoded, session: SessionEncoder, product_row: int | None
+    state: State, query: Query, encoded: Encoded, recent: Array | None, product_row: int | None
 ) -> _Sources:
     """Gather what blends: the product, the picture, the words, the examples; and the recent views."""
     found: list[tuple[str, Array | None, float]] = []
@@ -98,7 +171,8 @@ def _sources(
         elif example.product_id is not None:
             row = state.rows[state.catalog.row_of(example.product_id)]
             found.append(("product", row, example.weight))
-    recent = _session_row(state, query, session)
+    if query.recent and recent is None and not found and query.colour is None:
+        raise NotFoundError(f"none of the {len(query.recent)} recent products is in this catalogue")
     here = [(row, share) for _, row, share in found if row is not None]
     missing = list(dict.fromkeys(name for name, row, _ in found if row is None))
     if missing and not here and recent is None and query.colour is None:
@@ -107,20 +181,13 @@ def _sources(
     return _Sources([row for row, _ in here], [share for _, share in here], recent, degraded)
 
 
-def _session_row(state: State, query: Query, session: SessionEncoder) -> Array | None:
-    """Turn recent views into one row (D,) of unit blocks; views of products long gone are left out."""
-    known = [state.catalog.row_of(ident) for ident in query.recent if ident in state.catalog]
-    if not known:
-        if query.recent and not has_source(replace(query, recent=())):
-            raise NotFoundError(f"none of the {len(query.recent)} recent products is in this catalogue")
-        return None
-    views = state.rows[known[-MAX_RECENT:]]
-    row = session.encode(views[None], np.asarray([len(views)], dtype=np.int64))[0]
-    return unit_blocks(state.layout, row)
+def _row(
+    state: State, query: Query, sources: _Sources, encoded: Encoded
+) -> tuple[Array, Array, frozenset[str]]:
+    """Blend the sources into one row (D,), its colour replaced where asked.
 
-
-def _row(state: State, query: Query, sources: _Sources, encoded: Encoded) -> tuple[Array, frozenset[str]]:
-    """Blend the sources into one row (D,), replace its colour where asked; name what only views brought."""
+    Return it without and with the views, and what only the views brought.
+    """
     layout = state.layout
     base = blend(layout, sources.rows, sources.shares)
     if query.colour is not None:
@@ -132,15 +199,23 @@ def _row(state: State, query: Query, sources: _Sources, encoded: Encoded) -> tup
         text = encoded.row("text", ("text", words_of(query)))
         if text is not None:
             base = edit(layout, base, {"text": text[layout.slice("text")]})
-    if sources.session is None:
-        return base, frozenset()
+    row = _with_session(state, query, base, sources.session)
+    beside = sources.session is not None and base.any()
+    brought = frozenset(present(layout, row)) - set(present(layout, base)) if beside else frozenset()
+    return base, row, brought
+
+
+def _with_session(state: State, query: Query, base: Array, session: Array | None) -> Array:
+    """Blend the row of the views (D,) into that of the other sources, if there are any."""
+    if session is None:
+        return base
     if not base.any():
-        return sources.session, frozenset()
+        return session
     share = SESSION_SHARE if query.session_share is None else query.session_share
-    row = blend(layout, [base, sources.session], [1.0 - share, share])
+    row = blend(state.layout, [base, session], [1.0 - share, share])
     if query.colour is not None:  # a colour replaces, whatever was looked at before
-        row = edit(layout, row, {"colour": base[layout.slice("colour")]})
-    return row, frozenset(present(layout, row)) - set(present(layout, base))
+        row = edit(state.layout, row, {"colour": base[state.layout.slice("colour")]})
+    return row
 
 
 def _words_win(query: Query) -> bool:
@@ -154,13 +229,8 @@ def _has_own_weights(query: Query) -> bool:
 
 def _weights(state: State, query: Query, sources: _Sources, brought: frozenset[str]) -> dict[str, float]:
     """Return the weights as named: by the query, its preset, or the version's defaults."""
-    if query.weights is not None:
-        return dict(query.weights)
-    if query.preset is not None:
-        if query.preset not in state.presets:
-            known = ", ".join(sorted(state.presets)) or "none"
-            raise InputError(f"unknown preset {query.preset!r}; for this index there are {known}")
-        return dict(state.presets[query.preset])
+    if (named := _named_weights(state, query)) is not None:
+        return named
     share = SESSION_SHARE if query.session_share is None else query.session_share
     weights = {
         # An aspect that only recent views bring has their share of the say, not an equal one.
@@ -171,6 +241,18 @@ def _weights(state: State, query: Query, sources: _Sources, brought: frozenset[s
     if query.colour is not None and beside and words_of(query) is None:
         weights["text"] = 0.0
     return {name: weight for name, weight in weights.items() if name in state.layout.names}
+
+
+def _named_weights(state: State, query: Query) -> dict[str, float] | None:
+    """Return the weights that the query or its preset names, None where neither does."""
+    if query.weights is not None:
+        return dict(query.weights)
+    if query.preset is None:
+        return None
+    if query.preset not in state.presets:
+        known = ", ".join(sorted(state.presets)) or "none"
+        raise InputError(f"unknown preset {query.preset!r}; for this index there are {known}")
+    return dict(state.presets[query.preset])
 
 
 def _excluded(state: State, query: Query, product_row: int | None) -> Mask:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vision_rec.catalog.postings import Mask
 from vision_rec.recommend.query import Target
+from vision_rec.recommend.ruling import Pin, closed_up
 from vision_rec.recommend.state import State
-from vision_rec.rerank import DIVERSITY_BLOCK, Ints, Scored, diversify, in_order, limit_groups, rescore
+from vision_rec.rerank import (
+    DIVERSITY_BLOCK,
+    Ints,
+    Scored,
+    diversify,
+    free_places,
+    in_order,
+    limit_groups,
+    place_pins,
+    rescore,
+)
 from vision_rec.types import Array
 
 OVERFETCH = 4
@@ -20,31 +32,61 @@ _SCAN_CHUNK = 8192
 _FEW = (
     64  # so few live rows that must not answer are dropped after the search: indexes are fastest unfiltered
 )
+_MOST_PARTS = 4  # searched one by one
 _AIR = 1e-5  # between an index's scores and exact ones
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Rows (m,) found so far; no allowed row outside them scores above `floor`."""
+    """Rows (m,) found so far; no allowed row outside them scores above `floor`.
+
+    `parts` (masks, disjoint) have floors of their own, where rules lift some rows and not others: else a
+    bound over all would take the best score and the largest lift to meet in one product.
+    """
 
     rows: Ints
     floor: float  # −inf where all allowed rows are among them
+    parts: tuple[tuple[Mask, float], ...] = ()
 
 
 def rank(state: State, target: Target, count: int, first: Candidates | None = None) -> Scored:
-    """Return the best `count` allowed rows in order, fewer where the catalogue is exhausted.
+    """Return the best `count` rows in order, fewer where the catalogue is exhausted.
 
     Ordered by score + boost, at most `max_per_group` per group, none below `min_score`, diversified
-    within blocks of DIVERSITY_BLOCK. Candidates are widened until nobody outside could be among them.
+    within blocks of DIVERSITY_BLOCK; then pins are put to their places between them. Candidates are
+    widened until nobody outside could be among them.
     `first` are candidates found by a search of many targets at once.
     """
+    if target.ruling is None or not target.ruling.pins:
+        return _rank(state, target, count, first)
+    pins, places = _pinned(state, target, target.ruling.pins)
+    others = _rank(state, target, count, first, state.catalog.groups[pins.rows])
+    return pins.then(others).take(place_pins(places, len(others.rows), count))
+
+
+def _pinned(state: State, target: Target, pins: Sequence[Pin]) -> tuple[Scored, Ints]:
+    """Return the pins that the request lets in, the strongest first, and their places."""
+    rows = np.array([pin.row for pin in pins], dtype=np.int64)
+    scored = _rescored(state, target, rows)
+    kept = np.arange(len(rows))
+    if target.query.min_score is not None:
+        kept = np.flatnonzero(scored.scores >= target.query.min_score)
+    kept = kept[limit_groups(state.catalog.groups[rows[kept]], target.query.max_per_group)]
+    places = [pin.place for pin in closed_up([pins[int(i)] for i in kept])]
+    return scored.take(kept), free_places(places)
+
+
+def _rank(
+    state: State, target: Target, count: int, first: Candidates | None, taken: Ints | None = None
+) -> Scored:
+    """Rank the allowed rows; products of the variant groups `taken` are counted as if they stood before."""
     if count <= 0 or not target.allowed.any():
         return nothing(state)
     need = -(-count // DIVERSITY_BLOCK) * DIVERSITY_BLOCK if target.query.diversity else count
     wanted = first_round(need)
     found = first if first is not None else _search(state, target, wanted)
     while True:
-        scored, keys = _ordered(state, target, found)
+        scored, keys = _ordered(state, target, found, taken)
         bound = _bound(target, found)
         certain = int(np.count_nonzero(keys > bound + _AIR))
         if certain >= need or bound == -np.inf:
@@ -63,6 +105,12 @@ def first_round(need: int) -> int:
 
 
 def _search(state: State, target: Target, wanted: int) -> Candidates:
+    parts = _parts(target)
+    if len(parts) > 1:
+        found = [_search_part(state, target, wanted, part) for part in parts]
+        rows = np.unique(np.concatenate([one.rows for one in found]))
+        floors = tuple((part, one.floor) for part, one in zip(parts, found, strict=True))
+        return Candidates(rows, max(one.floor for one in found), floors)
     total = int(np.count_nonzero(target.allowed))
     if total <= max(wanted, _SCAN_BELOW) or wanted > _SCAN_ABOVE:
         return Candidates(np.flatnonzero(target.allowed), -np.inf)
@@ -71,6 +119,26 @@ def _search(state: State, target: Target, wanted: int) -> Candidates:
     k = wanted + forbidden if few else wanted
     hits = state.index.search(target.scaled[None], k, allowed=state.live if few else target.allowed)
     return candidates(target, hits.rows[0], hits.scores[0])
+
+
+def _parts(target: Target) -> list[Mask]:
+    """Split the allowed rows by what rules add to them."""
+    lifts = None if target.ruling is None else target.ruling.effects.lifts
+    if lifts is None:
+        return [target.allowed]
+    amounts = np.unique(lifts)
+    if len(amounts) > _MOST_PARTS:
+        masks = [lifts > 0, lifts <= 0]
+    else:
+        masks = [lifts == amount for amount in amounts]
+    return [part for mask in masks if (part := target.allowed & mask).any()]
+
+
+def _search_part(state: State, target: Target, wanted: int, part: Mask) -> Candidates:
+    if int(np.count_nonzero(part)) <= max(wanted, _SCAN_BELOW) or wanted > _SCAN_ABOVE:
+        return Candidates(np.flatnonzero(part), -np.inf)
+    hits = state.index.search(target.scaled[None], wanted, allowed=part)
+    return candidates(replace(target, allowed=part), hits.rows[0], hits.scores[0])
 
 
 def search_together(
@@ -106,23 +174,33 @@ def candidates(target: Target, rows: Ints, scores: Array) -> Candidates:
 
 def _bound(target: Target, found: Candidates) -> float:
     """Return what score + boost of a row outside the candidates can be at most."""
-    if target.query.min_score is not None and found.floor + _AIR < target.query.min_score:
+    parts = found.parts or ((target.allowed, found.floor),)
+    return max(_bound_of(target, found.rows, part, floor) for part, floor in parts)
+
+
+def _bound_of(target: Target, found: Ints, part: Mask, floor: float) -> float:
+    if target.query.min_score is not None and floor + _AIR < target.query.min_score:
         return -np.inf  # all others are below min_score
-    if target.boost is None or found.floor == -np.inf:
-        return found.floor
-    outside = target.allowed.copy()
-    outside[found.rows] = False
-    return found.floor + float(target.boost[outside].max(initial=0.0))
+    if target.boost is None or floor == -np.inf:
+        return floor
+    outside = part.copy()
+    outside[found] = False
+    return floor + float(target.boost[outside].max(initial=-np.inf))
 
 
-def _ordered(state: State, target: Target, found: Candidates) -> tuple[Scored, Array]:
+def _ordered(
+    state: State, target: Target, found: Candidates, taken: Ints | None = None
+) -> tuple[Scored, Array]:
     """Score the candidates exactly, drop what is not wanted, and order by score + boost."""
     scored = _rescored(state, target, found.rows)
     if target.query.min_score is not None:
         scored = scored.take(np.flatnonzero(scored.scores >= target.query.min_score))
     keys = scored.scores if target.boost is None else scored.scores + target.boost[scored.rows]
     order = in_order(keys, scored.rows)
-    order = order[limit_groups(state.catalog.groups[scored.rows[order]], target.query.max_per_group)]
+    groups = state.catalog.groups[scored.rows[order]]
+    before = np.zeros(0, dtype=np.int64) if taken is None else taken
+    kept = limit_groups(np.concatenate([before, groups]), target.query.max_per_group) - len(before)
+    order = order[kept[kept >= 0]]
     return scored.take(order), keys[order]
 
 

@@ -11,7 +11,7 @@ from vision_rec.recommend.checks import words_of
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.query import Target
 from vision_rec.recommend.state import State
-from vision_rec.types import Product
+from vision_rec.types import Product, RuleEffect
 
 MAX_REASONS = 3
 _LEAST_SHARE = 0.05  # smaller parts explain nothing
@@ -28,6 +28,9 @@ def reasons(
     name_colours: NameColours | None,
 ) -> tuple[str, ...]:
     """Say in short sentences what makes `product` (at `row`) an answer, from its largest parts."""
+    if target.visiting.visitors is not None:
+        count = target.visiting.visitors.get(row, 0)
+        return (f"popular: {count} visitor{'' if count == 1 else 's'} lately",)
     out: list[str] = []
     largest = sorted(parts, key=lambda name: -parts[name])
     for name in largest[:MAX_REASONS]:
@@ -38,10 +41,10 @@ def reasons(
         if name == "colour":
             detail = _colour_words(state, target, like, product, row, name_colours)
         elif name == "text":
-            detail = ", ".join(_shared_words(state, target, like, product, row)[:3])
+            detail = ", ".join(shared_words(state, target, like, product, row)[:3])
         out.append(f"{sentence}: {detail}" if detail else sentence)
     if target.lexical is not None and target.lexical[row] > 0:
-        found = _shared_words(state, target, None, product, row)
+        found = shared_words(state, target, None, product, row)
         out.append(f"has the words {', '.join(found[:3])}" if found else "has words of the query")
     if target.query.rating_boost > 0 and state.lifts[row] > 0:
         out.append(f"rated {state.catalog.ratings[row]:.1f} of 5 by {state.catalog.rating_counts[row]:.0f}")
@@ -58,7 +61,7 @@ def _colour_words(
 ) -> str:
     """Name the product's colours, as seen where the encoder can say, else as the feed says."""
     if name_colours is None:
-        theirs, ours = _said_colours(product), () if like is None else _said_colours(like)
+        theirs, ours = said_colours(product), () if like is None else said_colours(like)
     else:
         block = state.layout.slice("colour")
         theirs = tuple(name_colours(state.rows[row, block]))
@@ -71,14 +74,15 @@ def _colour_words(
     return f"{' and '.join(theirs)}{', like yours' if same else ''}"
 
 
-def _said_colours(product: Product) -> tuple[str, ...]:
+def said_colours(product: Product) -> tuple[str, ...]:
+    """Return the first colours that the feed names."""
     for name, values in product.attributes.items():
         if name.casefold() in ("color", "colour"):
             return tuple(values[:2])
     return ()
 
 
-def _shared_words(
+def shared_words(
     state: State, target: Target, like: Product | None, product: Product, row: int
 ) -> tuple[str, ...]:
     """Name the words of the query's text, or of the query product's title, that `product` has too."""
@@ -95,9 +99,18 @@ def _words(product: Product) -> frozenset[str]:
     return frozenset(word for text in has for word in tokens(text))
 
 
+def rule_reason(effect: RuleEffect) -> str:
+    """Say what a rule did to a product."""
+    if effect.effect == "pin":
+        return f"pinned to place {effect.amount:.0f} by {effect.name}"
+    return f"{'boosted' if effect.amount > 0 else 'buried'} by {abs(effect.amount):.2g} by {effect.name}"
+
+
 def empty_reason(state: State, target: Target, ranked: int) -> str:
     """Say why a page is empty although a query was understood; `ranked` products answered before it."""
     query = target.query
+    if target.visiting.visitors is not None and not ranked:
+        return _nothing_known(target)
     if ranked:
         return f"offset {query.offset} is past the last of {ranked} results"
     live = state.catalog.mask(None)
@@ -106,10 +119,25 @@ def empty_reason(state: State, target: Target, ranked: int) -> str:
     passing = state.catalog.mask(query.filters, like=target.product_row)
     if not passing.any() and query.filters is not None:
         return _worst_filter(state, target, int(live.sum()))
-    if target.allowed.any() and query.min_score is not None:
+    if target.shown.any() and query.min_score is not None:
         return f"no product scores {query.min_score:g} (min_score) or more"
+    if target.ruling is not None and target.ruling.base.allowed.any():
+        hidden = int(np.count_nonzero(target.ruling.base.allowed & ~target.ruling.shown))
+        return f"merchandising rules leave out all {hidden} products that pass"
     left = int(np.count_nonzero(passing))
     return f"all {left} products that pass are the query's own, of its variant group, viewed or in `exclude`"
+
+
+def _nothing_known(target: Target) -> str:
+    """Say why there is nothing for a visitor of whom nothing is known."""
+    if target.visiting.visitors:
+        return "nothing is known of this visitor, and no popular product passes"
+    if target.visiting.is_down:
+        return "the event store cannot be reached, so nothing is known of this visitor; give 'recent'"
+    return (
+        "nothing is known of this visitor, and there are no events of others; "
+        "send events to POST /v1/events, or give 'recent'"
+    )
 
 
 def _worst_filter(state: State, target: Target, live: int) -> str:

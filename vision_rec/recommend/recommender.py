@@ -13,9 +13,13 @@ from vision_rec.fusion import AspectLayout
 from vision_rec.recommend.answerer import CHUNK, Answerer, Neighbours
 from vision_rec.recommend.colours import ColourNames, NameColours
 from vision_rec.recommend.encoding import Crop, QueryEncoder, QueryEncoders
+from vision_rec.recommend.explain import Explanation
 from vision_rec.recommend.pictures import AnyPicture, picture_from
 from vision_rec.recommend.state import State, current_of, open_state
+from vision_rec.rules import Clock, RuleBook, RuleStore, utc_now
 from vision_rec.sessions import RecencyMean, SessionEncoder
+from vision_rec.sessions.history import History
+from vision_rec.sessions.stores import Vault
 from vision_rec.settings import Settings
 from vision_rec.types import Example, Picture, Product, Query, Recommendations
 
@@ -38,6 +42,9 @@ class Recommender:
         encoders: QueryEncoders | None = None,
         session_encoder: SessionEncoder | None = None,
         name_colours: NameColours | None = None,
+        rules: bool = True,
+        clock: Clock = utc_now,
+        history: History | None = None,
     ) -> None:
         self.settings = settings
         self._root = root
@@ -46,9 +53,11 @@ class Recommender:
             session=session_encoder or RecencyMean(),
             search=settings.search,
             names_of=_names(settings, encoders, name_colours),
+            history=history or History(Vault(settings.events, settings.paths.data)),
         )
         self._reloading = threading.Lock()
-        self._state = open_state(root, settings)
+        self._rules = RuleStore(settings.paths.data / "rules", clock=clock) if rules else None
+        self._state = self._opened()
 
     @classmethod
     def open(
@@ -59,8 +68,15 @@ class Recommender:
         encoders: QueryEncoders | None = None,
         session_encoder: SessionEncoder | None = None,
         name_colours: NameColours | None = None,
+        rules: bool = True,
+        clock: Clock = utc_now,
+        history: History | None = None,
     ) -> Recommender:
-        """Open the current version in the folder `indexes`; raise UnavailableError where there is none."""
+        """Open the current version in the folder `indexes`; raise UnavailableError where there is none.
+
+        The published merchandising rules of the settings' data folder apply, unless `rules` is False; `clock`
+        decides which of them are within their dates.
+        """
         chosen = settings or Settings.load(paths={"indexes": Path(indexes)})
         return cls(
             Path(indexes),
@@ -68,6 +84,9 @@ class Recommender:
             encoders=encoders,
             session_encoder=session_encoder,
             name_colours=name_colours,
+            rules=rules,
+            clock=clock,
+            history=history,
         )
 
     @classmethod
@@ -161,15 +180,23 @@ class Recommender:
         return Example(entry.get("product_id"), picture, entry.get("weight", 1.0))
 
     def reload_if_changed(self) -> bool:
-        """Open what CURRENT names now, if it is another version; running calls finish on the old one.
+        """Open what CURRENT names now, if it is another version, and rules published since.
 
-        Where the new version cannot be opened, the error is raised and the old one goes on.
+        Running calls finish on the old ones. Where the new version cannot be opened, the error is raised and
+        the old one goes on.
         """
         with self._reloading:
+            changed = self._rules is not None and self._rules.stamp() != self._state.rules.stamp
+            if changed and self._rules is not None:
+                self._state = self._state.under(self._rules.book())
             if current_of(self._root) in (None, self._state.wanted_id):
-                return False
-            self._state = open_state(self._root, self.settings)
+                return changed
+            self._state = self._opened()
             return True
+
+    def _opened(self) -> State:
+        state = open_state(self._root, self.settings)
+        return state if self._rules is None else state.under(self._rules.book())
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────────
 
@@ -177,9 +204,17 @@ class Recommender:
         """Answer any query; raise InputError, NotFoundError or what the encoders raise."""
         return self._answerer.answer(self._state, query)
 
+    def answer_under(self, query: Query, rules: RuleBook) -> Recommendations:
+        """Answer a query as if `rules` were the published ones."""
+        return self._answerer.answer(self._state.under(rules), query)
+
     def answer_many(self, queries: Sequence[Query]) -> list[Recommendations | VisionRecError]:
         """Answer many queries, encoded and searched together; a bad one gives its error, the rest go on."""
         return self._answerer.answer_many(self._state, queries)
+
+    def explain(self, query: Query, product_id: str) -> Explanation:
+        """Say why `product_id` is where it is in the answer to `query`; raise NotFoundError."""
+        return self._answerer.explain(self._state, query, product_id)
 
     def ranking(self, query: Query, depth: int | None = None) -> tuple[str, ...]:
         """Return the ids of the first `depth` results (all where None), beyond any limit of k."""
@@ -205,10 +240,18 @@ class Recommender:
         exclude_own_group: bool = True,
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
+        recent: Sequence[str] = (),
+        user_id: str | None = None,
+        session_id: str | None = None,
+        session_share: float | None = None,
     ) -> Recommendations:
         """Recommend products similar to one of the catalogue, from stored rows alone."""
         return self.search(
             product_id=product_id,
+            recent=recent,
+            user_id=user_id,
+            session_id=session_id,
+            session_share=session_share,
             k=k,
             weights=weights,
             preset=preset,
@@ -295,7 +338,7 @@ class Recommender:
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
     ) -> Recommendations:
-        """Recommend products for somebody who looked at `recent`, oldest first."""
+        """Recommend products for who looked at `recent`, oldest first, or whose events are stored."""
         return self.search(
             recent=recent,
             user_id=user_id,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vision_rec.catalog import CatalogTable
 from vision_rec.catalog.postings import Mask
@@ -15,6 +16,7 @@ from vision_rec.errors import InputError, IntegrityError
 from vision_rec.fusion import AspectLayout
 from vision_rec.lexical import LexicalIndex
 from vision_rec.rerank import rating_lift
+from vision_rec.rules import NO_RULES, RuleBook
 from vision_rec.types import Array
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class State:
     degraded: tuple[str, ...] = ()
     version: object = None  # held, so that pruning leaves the version alone while it answers
     held_words: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)  # cache by row
+    rules: RuleBook = NO_RULES
+    ruled: dict[Any, Any] = field(default_factory=dict, repr=False)  # cache of what sets of rules do
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __len__(self) -> int:
@@ -52,6 +56,13 @@ class State:
     @cached_property
     def _lexical(self) -> LexicalIndex:
         return LexicalIndex(self.catalog.words())
+
+    def under(self, rules: RuleBook) -> State:
+        """Return this version under other rules; what was read of it so far is shared."""
+        other = copy.copy(self)
+        told = tuple(said for said in self.degraded if said not in self.rules.problems)
+        other.__dict__.update(rules=rules, degraded=(*told, *rules.problems), ruled={})
+        return other
 
     @cached_property
     def live(self) -> Mask | None:

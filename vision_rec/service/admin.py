@@ -91,6 +91,8 @@ async def readyz(request: Request) -> Response:
         return respond(request, "unavailable", "the service is stopping")
     recommender = service.recommender  # raises UnavailableError, which answers 503
     degraded = [*recommender.state.degraded, *([service.trouble] if service.trouble else [])]
+    degraded += ["the keys cannot be read; those of before are in force"] if service.access.trouble else []
+    degraded += [service.event_trouble] if service.event_trouble else []
     body = {"status": "degraded" if degraded else "ready", "version": recommender.version_id}
     return json_response({**body, "degraded": degraded}, _NO_STORE)
 

@@ -14,14 +14,26 @@ from starlette.routing import Route
 
 from vision_rec.errors import VisionRecError
 from vision_rec.recommend import Recommender
-from vision_rec.service import admin, openapi, products, search
+from vision_rec.service import admin, events, explain, openapi, products, rules, search
+from vision_rec.service.auth import Guard
+from vision_rec.service.console import login
 from vision_rec.service.console import routes as console
+from vision_rec.service.console import rules as rule_pages
 from vision_rec.service.core import Service
 from vision_rec.service.limits import Limits
 from vision_rec.service.outermost import Outermost
 from vision_rec.service.paths import EncodedSlashes
 from vision_rec.service.problems import http_error, known_error, validation_error
 from vision_rec.settings import Settings
+
+_ROUTERS = (
+    search.router,
+    explain.router,
+    events.router,
+    products.router,
+    rules.router,
+    admin.router,
+)
 
 
 def create_app(settings: Settings, recommender: Recommender | None = None) -> FastAPI:
@@ -33,7 +45,8 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
         async with service.running():
             yield
 
-    plain = [Route(search.SIMILAR_PATH, search.similar, methods=["GET"]), *console.ROUTES]
+    similar = Route(search.SIMILAR_PATH, search.similar, methods=["GET"])
+    plain = [similar, *console.ROUTES, *rule_pages.ROUTES, *login.ROUTES]
     templates = {route.endpoint: route.path for route in plain}
     app = FastAPI(
         lifespan=lifespan,
@@ -42,8 +55,15 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
         redirect_slashes=False,
         middleware=[
             Middleware(Outermost, metrics=service.metrics, templates=templates),
-            Middleware(Limits, service=settings.service, images=settings.images, metrics=service.metrics),
+            Middleware(
+                Limits,
+                service=settings.service,
+                images=settings.images,
+                metrics=service.metrics,
+                access=service.access,
+            ),
             Middleware(EncodedSlashes),
+            Middleware(Guard, service=service),
         ],
         exception_handlers={
             VisionRecError: known_error,
@@ -54,7 +74,7 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
     )
     app.state.service = service
     app.router.routes[0:0] = plain  # first: the one that is asked most
-    for router in (search.router, products.router, admin.router):
+    for router in _ROUTERS:
         app.include_router(router)
     openapi.install(app, service.search_body, search.SIMILAR_PATH, search.SIMILAR_FIELDS)
     return app

@@ -103,6 +103,16 @@ def check_values(value: Any, depth: int = 1) -> None:
             check_values(item, depth + 1)
 
 
+def check_known(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that a body or a query string may not have, with the nearest that it may."""
+    allowed = tuple(known)
+    for name in given:
+        if name not in allowed:
+            near = get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(allowed)}"
+            raise InputError(f"unknown field {name[:50]!r}; {hint}")
+
+
 async def read_upload(request: Request, max_bytes: int) -> Upload:
     """Read a multipart form with one picture in `image`; spooled, within bounds of parts and bytes."""
     if media_type(request) != "multipart/form-data":

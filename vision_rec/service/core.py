@@ -15,11 +15,16 @@ from typing import TypeVar
 import numpy as np
 from starlette.requests import Request
 
+from vision_rec.access import Access
 from vision_rec.errors import UnavailableError, VisionRecError
+from vision_rec.events import EventLog
 from vision_rec.index.version import VersionStore
+from vision_rec.merchandise import RuleDesk
 from vision_rec.pictures import QueryPictures, Thumbnails
 from vision_rec.recommend import Recommender
+from vision_rec.recommend.state import State
 from vision_rec.service.metrics import Metrics
+from vision_rec.service.rates import Buckets
 from vision_rec.service.schemas import search_body
 from vision_rec.settings import Settings, thread_count
 from vision_rec.types import Query, Recommendations
@@ -27,8 +32,11 @@ from vision_rec.types import Query, Recommendations
 log = logging.getLogger("vision_rec.service")
 T = TypeVar("T")
 
+MAX_FAILURES = 10  # wrong keys of one address per FAILURE_SECONDS; then 429 in place of 401
+FAILURE_SECONDS = 60.0
 # A hop to another thread costs about 0.1 ms and lets other requests run; shorter searches do without.
 INLINE_SECONDS = 0.002
+EVENT_THREADS = 8
 _MEMORY = 0.2  # share of the newest search in the pace
 
 
@@ -38,8 +46,13 @@ class Service:
     def __init__(self, settings: Settings, recommender: Recommender | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.access = Access(settings)
+        self.rates = Buckets(settings.service.rate_per_second, settings.service.burst)
+        self.anonymous = Buckets(settings.service.anonymous_rate_per_second, settings.service.burst)
+        self.failures = Buckets(MAX_FAILURES / FAILURE_SECONDS, MAX_FAILURES)  # wrong keys, by address
         self.search_body = search_body(settings)
         self.store = VersionStore(settings.paths.indexes)
+        self.rules = RuleDesk(settings)
         self.pictures = QueryPictures(settings.images)
         self.thumbnails = Thumbnails(settings.paths.data / "cache" / "thumbnails")
         self.defaults_hash = crc32(repr(settings.search).encode())  # they decide answers as a version does
@@ -50,6 +63,9 @@ class Service:
         self._pace = INLINE_SECONDS  # seconds of a search without encoders, lately
         self._searches = ThreadPoolExecutor(thread_count(settings.service.threads), "search")
         self._files = ThreadPoolExecutor(2, "files")
+        self.events = EventLog(settings)
+        self.event_trouble: str | None = None  # why the last call could not be stored
+        self._appends = ThreadPoolExecutor(EVENT_THREADS, "events")  # who waits for one commit share the next
         if recommender is not None:
             self._note_version()
 
@@ -62,6 +78,11 @@ class Service:
             what = "the index is being opened" if self.opening else self.trouble or "there is no index yet"
             raise UnavailableError(what)
         return self._recommender
+
+    @property
+    def state(self) -> State | None:
+        """The version that answers, None where there is none yet."""
+        return None if self._recommender is None else self._recommender.state
 
     @property
     def is_open(self) -> bool:
@@ -80,6 +101,8 @@ class Service:
         if light:
             self._pace += _MEMORY * (min(seconds, 1.0) - self._pace)
         self.metrics.stages.labels("search").observe(seconds)
+        for effect in answer.rules:
+            self.metrics.rule_hits.labels(effect.effect).inc()
         self.metrics.results.labels("product" if light else "search").observe(len(answer))
         return answer
 
@@ -91,21 +114,27 @@ class Service:
         """Run file work in one of the threads for files."""
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
+    async def event_thread(self, work: Callable[[], T]) -> T:
+        """Run work on the event store in one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._appends, work)
+
     # ── following CURRENT ─────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch for new versions as long as the service runs."""
-        watch = asyncio.create_task(self._watch())  # the task is held, or it might be collected
+        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._watch_keys())]  # held, or lost
         try:
             yield
         finally:
             self.draining = True
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._searches.shutdown(wait=False, cancel_futures=True)
             self._files.shutdown(wait=False, cancel_futures=True)
+            self._appends.shutdown(wait=True)
+            self.events.close()
             self.pictures.close()
 
     async def _watch(self) -> None:
@@ -119,6 +148,20 @@ class Service:
             except Exception:  # a defect must not end the watch: later versions would never be seen
                 log.exception("defect while looking for a new version")
             await asyncio.sleep(self.settings.service.poll_seconds)
+
+    async def _watch_keys(self) -> None:
+        """Follow the file of keys; apart from the versions, which may take long to open."""
+        trouble: str | None = None
+        while True:
+            await asyncio.sleep(self.settings.service.poll_seconds)
+            try:
+                if await asyncio.to_thread(self.access.refresh):
+                    log.info("keys changed", extra={"valid": self.access.valid_keys, "pid": os.getpid()})
+            except Exception:  # a defect must not end the watch: revoked keys would go on
+                log.exception("defect while looking for changed keys")
+            if self.access.trouble not in (None, trouble):
+                log.error("the keys cannot be read", extra={"detail": self.access.trouble})
+            trouble = self.access.trouble
 
     def warm(self) -> None:
         """Load what the first query by picture or words would wait for; note what is not available."""
@@ -135,11 +178,17 @@ class Service:
         """Open or change to the version that CURRENT names; keep the old one where that fails."""
         try:
             if self._recommender is None:
-                self._recommender = Recommender.open(self.settings.paths.indexes, settings=self.settings)
+                self._recommender = Recommender.open(
+                    self.settings.paths.indexes,
+                    settings=self.settings,
+                    history=self.events.history,
+                )
                 self._note_version()
-            elif self._recommender.reload_if_changed():
-                self._note_version()
-                self.metrics.reloads.labels("changed").inc()
+            else:
+                before = self._recommender.version_id
+                if self._recommender.reload_if_changed() and self._recommender.version_id != before:
+                    self._note_version()
+                    self.metrics.reloads.labels("changed").inc()
             self.trouble = None
         except (VisionRecError, OSError, MemoryError) as error:
             self._note_trouble(error)
@@ -161,9 +210,10 @@ class Service:
 
 
 def is_light(query: Query) -> bool:
-    """Say whether stored rows answer `query`, without any encoder."""
+    """Say whether stored rows answer `query`, without any encoder and without asking the event store."""
     return (
-        query.image is None
+        not (query.user_id or query.session_id)
+        and query.image is None
         and query.text is None
         and query.colour is None
         and all(example.image is None for example in query.examples)

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vision_rec.access import Access
 from vision_rec.errors import InputError
 from vision_rec.service.metrics import Metrics
 from vision_rec.service.outermost import header
 from vision_rec.service.problems import PROBLEMS, RequestError, problem_response
 from vision_rec.settings import ImageSettings, ServiceSettings
 
-MAX_FIELDS = 20
+MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 << 10
 MAX_TARGET = 8 << 10  # bytes of path and query string
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _ALWAYS_ANSWERED = ("/healthz", "/readyz", "/metrics")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_MULTIPART_PATHS = ("/v1/search/image", "/results", "/")
+_MULTIPART_PATHS = ("/v1/search/image", "/results", "/", "/why", "/export.csv")
 
 
-def check_host(host: str) -> None:
-    """Refuse to listen beyond this machine: there are no API keys yet to tell callers apart."""
-    if host not in LOOPBACK_HOSTS:
+def check_host(service: ServiceSettings, access: Access) -> None:
+    """Refuse to serve without API keys beyond this machine, or where the settings require keys."""
+    if not access.is_open:
+        return
+    create = f"`vision-rec keys create --name NAME --scope search` makes one; {access.folder} has none"
+    if service.require_keys:
+        raise InputError(f"service.require_keys is set, so API keys are needed; {create}")
+    if service.host not in LOOPBACK_HOSTS:
         raise InputError(
-            f"service.host is {host!r}; without API keys the service listens on this machine only: "
-            f"use {', '.join(LOOPBACK_HOSTS)}; to reach it from others, put a reverse proxy before it that "
-            "checks who asks"
+            f"service.host is {service.host!r}; without API keys the service listens on this machine only, "
+            f"at {', '.join(LOOPBACK_HOSTS)}; {create}"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or a Host header means this machine by itself: 127.0.0.1, ::1, localhost."""
+    name = _name(host)
+    return bool(re.fullmatch(r"127(\.\d{1,3}){3}|::1|localhost", name)) or name.endswith(".localhost")
 
 
 def host_is_ours(host: str) -> bool:
@@ -39,16 +52,33 @@ def host_is_ours(host: str) -> bool:
     A page on a hostile site may point its own name at 127.0.0.1 and call us (DNS rebinding). Such a name
     has a dot; loopback addresses, *.localhost and names without a dot cannot be bought.
     """
+    name = _name(host)
+    return bool(re.fullmatch(r"127(\.\d{1,3}){3}|::1|[a-z0-9_-]+", name)) or name.endswith(".localhost")
+
+
+def host_is_allowed(host: str, allowed: Iterable[str], *, with_keys: bool) -> bool:
+    """Tell whether `host` is among the names of `service.allowed_hosts`; `*.example.com` means all below.
+
+    Where keys are in force addresses are allowed too: no page can make a name of its own look like one.
+    """
+    name = _name(host)
+    if any(name.endswith(given[1:]) if given.startswith("*.") else name == given for given in allowed):
+        return bool(name)
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        ipaddress.ip_address(name)
     except ValueError:
         return False
-    name = name.rstrip(".")
-    if ":" in name:
-        return name == "::1"
-    if re.fullmatch(r"127(\.\d{1,3}){3}", name):
-        return True
-    return bool(re.fullmatch(r"[a-z0-9_-]+", name)) or name.endswith(".localhost")
+    return with_keys
+
+
+def _name(host: str) -> str:
+    """Return the name in a Host header or an address, in lower case, without port, brackets and last dot."""
+    if host.count(":") > 1 and not host.startswith("["):
+        return host.lower()  # a bare IPv6 address
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
 
 
 def is_cross_site(scope: Scope) -> bool:
@@ -64,13 +94,27 @@ def is_cross_site(scope: Scope) -> bool:
     return urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") != (header(scope, b"host") or b"")
 
 
+def is_same_origin(scope: Scope) -> bool:
+    """Tell whether a browser vouches that a request comes from a page of ours; silence is a no."""
+    site = header(scope, b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    return header(scope, b"origin") is not None and not is_cross_site(scope)
+
+
 class Limits:
     """Refuse what no route should see, and count every byte of a body on its way in."""
 
     def __init__(
-        self, app: ASGIApp, service: ServiceSettings, images: ImageSettings, metrics: Metrics
+        self,
+        app: ASGIApp,
+        service: ServiceSettings,
+        images: ImageSettings,
+        metrics: Metrics,
+        access: Access,
     ) -> None:
-        self.app, self.service, self.metrics = app, service, metrics
+        self.app, self.service, self.metrics, self.access = app, service, metrics, access
+        self.hosts = tuple(name.lower() for name in service.allowed_hosts)
         self.upload_bytes = images.max_query_bytes + MAX_FIELDS * MAX_FIELD_BYTES
         self.in_flight = 0
 
@@ -95,10 +139,13 @@ class Limits:
 
     def _check(self, scope: Scope) -> None:
         host = (header(scope, b"host") or b"").decode("latin-1")
-        if not host_is_ours(host):
+        if not host_is_ours(host) and not host_is_allowed(
+            host, self.hosts, with_keys=not self.access.is_open
+        ):
             raise RequestError(
                 "host-not-allowed",
-                f"the Host header is {host[:100]!r}; this service answers to localhost and 127.0.0.1",
+                f"the Host header is {host[:100]!r}; this service answers to localhost and 127.0.0.1, "
+                "and to the names in service.allowed_hosts",
             )
         if is_cross_site(scope):
             raise RequestError("cross-site", "pages of other sites may not call this service")

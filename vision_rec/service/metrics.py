@@ -47,6 +47,30 @@ class Metrics:
         self.refused = Counter(
             "vision_rec_overloaded", "Requests refused because too many were in flight.", registry=registry
         )
+        self.refused_keys = Counter(
+            "vision_rec_refused_keys",
+            "Wrong, expired or revoked API keys.",
+            ("reason",),
+            registry=registry,
+        )
+        self.rate_limited = Counter(
+            "vision_rec_rate_limited", "Requests over the rate of their key.", registry=registry
+        )
+        self.events = Counter(
+            "vision_rec_events",
+            "Events by what became of them; `refused` counts calls while the store was down or full.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.event_seconds = Histogram(
+            "vision_rec_event_call_seconds",
+            "Time to store one call of events durably.",
+            buckets=_STAGES,
+            registry=registry,
+        )
+        self.rule_hits = Counter(
+            "vision_rec_rule_hits", "Rules that acted on an answer.", ("effect",), registry=registry
+        )
         self.reloads = Counter(
             "vision_rec_reload", "Changes of index version while serving.", ("outcome",), registry=registry
         )

@@ -11,8 +11,11 @@ from pydantic.json_schema import models_json_schema
 
 from vision_rec import __version__
 from vision_rec.service.problems import MEDIA_TYPE, PROBLEMS
-from vision_rec.service.schemas import Answer, ProblemBody, SearchBody
+from vision_rec.service.rule_schemas import PreviewBody, PublishBody, RuleBody
+from vision_rec.service.schemas import Answer, EventsBody, ExplainBody, ProblemBody, SearchBody
+from vision_rec.service.scopes import declare
 
+_OF_RULES = (PreviewBody, PublishBody, RuleBody)
 _REF = "#/components/schemas/{model}"
 _QUERY_TEXTS = {
     "weights": "aspects and weights, such as colour:2,shape:1; aspects not named weigh 0",
@@ -74,7 +77,7 @@ def _document(
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     own = models_json_schema(
-        [(model, "validation") for model in (body, Answer, ProblemBody)],
+        [(model, "validation") for model in (body, Answer, EventsBody, ExplainBody, ProblemBody, *_OF_RULES)],
         ref_template=_REF,
     )[1]
     schemas.update(own["$defs"])
@@ -88,6 +91,7 @@ def _document(
                 "description": "A problem",
                 "content": {MEDIA_TYPE: {"schema": _ref(ProblemBody)}},
             }
+    declare(document)
     return document
 
 

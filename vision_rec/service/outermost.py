@@ -97,7 +97,9 @@ class Outermost:
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         path = getattr(scope.get("route"), "path", None)
-        route = path or self.templates.get(scope.get("endpoint"), "other")
+        state = scope["state"]
+        route = path or self.templates.get(scope.get("endpoint")) or state.get("template") or "other"
+        caller = state.get("caller")  # there only where keys are in force
         self.metrics.observe(scope["method"], route, status, seconds)
         if log.isEnabledFor(logging.INFO):
             log.info(
@@ -108,5 +110,6 @@ class Outermost:
                     "route": route,
                     "status": status,
                     "duration_ms": round(seconds * 1000, 2),
+                    **({"key": caller.key_id} if caller is not None and caller.key_id else {}),
                 },
             )

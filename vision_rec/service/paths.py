@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFIX = b"/v1/products/"
+USERS = b"/v1/users/"
 _STAND_IN = "\u2215"  # looks like a slash, routes like a letter
 
 
@@ -24,7 +25,7 @@ class EncodedSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route by a path in which encoded slashes are letters."""
         raw: bytes = scope.get("raw_path") or b""
-        if raw.startswith(PREFIX) and b"%" in raw:
+        if raw.startswith((PREFIX, USERS)) and b"%" in raw:
             segments = (unquote(segment.decode("latin-1")) for segment in raw.split(b"/"))
             scope["path"] = "/".join(segment.replace("/", _STAND_IN) for segment in segments)
         await self.app(scope, receive, send)
@@ -36,6 +37,14 @@ def product_id_of(request: Request) -> str:
     if raw.startswith(PREFIX):
         return unquote(raw[len(PREFIX) :].partition(b"/")[0].decode("latin-1"))
     return str(request.path_params["product_id"])
+
+
+def user_id_of(request: Request) -> str:
+    """Return the user id in the request's path, as it was before encoding."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    if raw.startswith(USERS):
+        return unquote(raw[len(USERS) :].partition(b"/")[0].decode("latin-1"))
+    return str(request.path_params["user_id"])
 
 
 def _declared(

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vision_rec.errors import VisionRecError
+from vision_rec.errors import ChangedError, VisionRecError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,6 +30,8 @@ class Problem:
 
 PROBLEMS: Mapping[str, Problem] = {
     "malformed": Problem(400, "The request cannot be read"),
+    "unauthenticated": Problem(401, "An API key is needed"),
+    "forbidden": Problem(403, "The API key may not do this"),
     "cross-site": Problem(403, "The request comes from another site"),
     "not-found": Problem(404, "Not found"),
     "method-not-allowed": Problem(405, "Method not allowed"),
@@ -37,6 +39,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "locked": Problem(409, "Another process holds the lock", 5),
     "integrity": Problem(409, "A stored file is damaged"),
     "incompatible-version": Problem(409, "Stored by another format version"),
+    "changed-meanwhile": Problem(412, "Somebody else changed it meanwhile"),
     "cursor-expired": Problem(410, "The list has changed since the cursor was made"),
     "body-too-large": Problem(413, "The request body is too large"),
     "image-too-large": Problem(413, "The picture is too large"),
@@ -48,6 +51,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "image-unreadable": Problem(422, "The picture cannot be read"),
     "image-too-slow": Problem(422, "The picture takes too long to read"),
     "url-not-allowed": Problem(422, "The URL is not allowed"),
+    "rate-limited": Problem(429, "Too many requests"),
     "internal": Problem(500, "Something went wrong here"),
     "fetch-failed": Problem(502, "A picture could not be fetched"),
     "unavailable": Problem(503, "Not available now", 2),
@@ -72,8 +76,9 @@ def problem_response(
     instance: str,
     errors: Iterable[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Build the problem document of `code`; unknown codes read as `internal`."""
+    """Build the problem document of `code`, with further members; unknown codes read as `internal`."""
     code = code if code in PROBLEMS else "internal"
     problem = PROBLEMS[code]
     body: dict[str, Any] = {
@@ -84,6 +89,7 @@ def problem_response(
         "instance": instance,
         "request_id": request_id,
         "errors": list(errors),
+        **(more or {}),
     }
     extra = {"Cache-Control": "no-store", **(headers or {})}
     if problem.retry_after is not None:
@@ -117,7 +123,8 @@ async def known_error(request: Request, error: Exception) -> Response:
     code = error.code if isinstance(error, VisionRecError) else "internal"
     headers = {"Connection": "close"} if PROBLEMS.get(code, PROBLEMS["internal"]).status in (408, 413) else {}
     errors = _wrong_fields(request) if code == "invalid-input" else []
-    return respond(request, code, str(error), headers=headers, errors=errors)
+    more = {"current": error.current} if isinstance(error, ChangedError) else None
+    return respond(request, code, str(error), headers=headers, errors=errors, more=more)
 
 
 def _wrong_fields(request: Request) -> list[dict[str, str]]:

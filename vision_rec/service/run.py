@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from vision_rec.access import Access
 from vision_rec.errors import UnavailableError
 from vision_rec.recommend import Recommender
 from vision_rec.service.app import create_app
@@ -29,20 +30,23 @@ from vision_rec.settings import ServiceSettings, Settings
 log = logging.getLogger("vision_rec.service")
 _BACKLOG = 512
 _KEEP_ALIVE_SECONDS = 30
+_WORKER_SECONDS = 60  # a new worker answers once its imports are done; on a busy machine 5 s are too short
 
 
 def serve(settings: Settings, recommender: Recommender | None = None) -> None:
     """Serve until SIGTERM, which ends it cleanly, or Ctrl-C, which raises KeyboardInterrupt.
 
     A `recommender` already open serves one worker only. Raises InputError for a host that is not this
-    machine, UnavailableError for a port in use.
+    machine where there are no keys, IntegrityError for damaged keys, UnavailableError for a port in use.
     """
     service = settings.service
-    check_host(service.host)
+    access = Access(settings)  # raises where the keys cannot be read: never open by mistake
+    check_host(service, access)
     configure_logs()
     with ExitStack() as stack:
         listener = stack.enter_context(listen(service))
         log.info("listening", extra={"url": address(listener), "workers": service.workers})
+        _tell_who_may_ask(access)
         if service.workers == 1 or recommender is not None:
             app = create_app(settings, recommender)
             Server(_config(app, service), app.state.service).run([listener])
@@ -51,7 +55,17 @@ def serve(settings: Settings, recommender: Recommender | None = None) -> None:
         os.environ[MULTIPROCESS_DIR] = folder  # the workers' figures meet there
         stack.callback(os.environ.pop, MULTIPROCESS_DIR, None)
         config = _config(WorkerApp(settings), service, factory=True)
+        config.timeout_worker_healthcheck = _WORKER_SECONDS
         Multiprocess(config, sockets=[listener]).run()
+
+
+def _tell_who_may_ask(access: Access) -> None:
+    if access.is_open:
+        log.warning("open to everybody on this machine: there are no API keys")
+    elif not access.valid_keys:
+        log.warning("all API keys are expired or revoked: only health is answered")
+    else:
+        log.info("API keys are required", extra={"valid": access.valid_keys})
 
 
 @dataclass(frozen=True)

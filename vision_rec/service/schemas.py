@@ -65,7 +65,9 @@ class SearchBody(_Body):
     diversity: Share = 0.0
     max_per_group: Annotated[int, Field(ge=0)] = 1
     exclude_own_group: bool = True
-    session_share: Share | None = Field(default=None, description="0.3 beside another source")
+    session_share: Share | None = Field(
+        default=None, description="of what a visitor did; 0.3 beside another source"
+    )
     crop: Annotated[list[Share], Field(min_length=4, max_length=4)] | None = Field(
         default=None, description="x, y, w, h of the part of the picture to look at, in 0–1"
     )
@@ -82,6 +84,21 @@ def search_body(settings: Settings) -> type[SearchBody]:
         k=(Annotated[int, Field(ge=1, le=settings.search.max_k)], 10),
         text=(Annotated[str, Field(max_length=settings.service.max_text)] | None, None),
     )
+
+
+class ExplainBody(SearchBody):
+    """A search, and the product to explain."""
+
+    item: Text
+
+
+class RuleEffectOut(BaseModel):
+    """What a rule did: `amount` is a pin's place, what a boost adds, or how many products it names."""
+
+    id: str
+    name: str
+    effect: Literal["hide", "pin", "filter", "boost", "bury"]
+    amount: float
 
 
 class Item(BaseModel):
@@ -103,7 +120,9 @@ class Item(BaseModel):
     boost: float
     lexical: float = Field(description="how far the words are found literally, 0–1; counts in the boost")
     pinned: bool
-    rules: list[str]
+    rules: list[str] = Field(description="ids of merchandising rules that pinned, boosted or buried it")
+    effects: list[RuleEffectOut] = Field(description="what they did, in order")
+    rank_without_rules: int | None = Field(description="from 1; null where it is beyond the first 200")
     reasons: list[str]
 
 
@@ -118,6 +137,41 @@ class Answer(BaseModel):
     empty_reason: str | None
     facets: dict[str, dict[str, int]]
     items: list[Item]
+    rules: list[RuleEffectOut] = Field(
+        default=[], description="rules of this list, where any acts; amounts count products they name"
+    )
+
+
+class AspectPart(BaseModel):
+    """What one aspect adds: weight × similarity = part."""
+
+    name: str
+    weight: float
+    similarity: float | None = Field(description="null where the weight is 0")
+    part: float
+    missing: bool
+
+
+class Swatch(BaseModel):
+    """A colour by name and value."""
+
+    name: str
+    hex: str
+
+
+class ExplainAnswer(BaseModel):
+    """Why a product is where it is; the parts of the aspects sum to the item's score."""
+
+    request_id: str
+    version: str
+    took_ms: float
+    item: Item
+    rank: int | None = Field(description="from 1; null where the asked page does not hold the product")
+    aspects: list[AspectPart]
+    query_colours: list[Swatch]
+    item_colours: list[Swatch]
+    words: list[str] = Field(description="of the query, or of its product's title, that the product has")
+    degraded: list[str]
 
 
 class ProductAnswer(BaseModel):
@@ -188,6 +242,55 @@ class Versions(BaseModel):
     current: str | None
     in_use: str | None
     versions: list[VersionInfo]
+
+
+class EventBody(_Body):
+    """One thing a visitor did."""
+
+    type: Literal["impression", "view", "click", "add_to_cart", "purchase", "rating"]
+    product_id: Annotated[str, Field(min_length=1, max_length=256)]
+    event_id: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None, description="sent again it counts once; without one a retry counts twice"
+    )
+    user_id: Annotated[str, Field(max_length=256)] | None = None
+    session_id: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="with user_id beside it: the session is this user's from now on"
+    )
+    at: str | None = Field(default=None, description="ISO 8601, UTC where no zone is given; clamped")
+    value: float | None = Field(default=None, description="stars of a rating, amount, seconds of a view")
+    position: Annotated[int, Field(ge=0)] | None = Field(default=None, description="place in the list")
+    request_id: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None, description="of the answer that showed it"
+    )
+
+
+class EventsBody(_Body):
+    """What visitors did, in order."""
+
+    events: list[EventBody]
+
+
+class EventRefusal(BaseModel):
+    """One event that was not taken."""
+
+    index: int
+    reason: str
+
+
+class EventsAnswer(BaseModel):
+    """What became of a call: accepted events are stored durably."""
+
+    request_id: str
+    accepted: int
+    duplicates: int
+    rejected: list[EventRefusal]
+
+
+class Erased(BaseModel):
+    """How many events of a user there were."""
+
+    request_id: str
+    erased: int
 
 
 class FieldError(BaseModel):

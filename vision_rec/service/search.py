@@ -32,7 +32,7 @@ _UPLOADED = "(the uploaded file)"  # no base64
 # What a similar list may be asked by in a query string; the other sources of a search are bodies' matter.
 SIMILAR_FIELDS = tuple(
     "weights preset k offset min_score diversity max_per_group exclude_own_group exclude facets rating_boost "
-    "filters recent session_share".split()
+    "filters recent user_id session_id session_share".split()
 )
 
 
@@ -44,6 +44,8 @@ async def similar(request: Request) -> Response:
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     asked = fields_from_texts(request.query_params.multi_items(), allowed=SIMILAR_FIELDS)
+    if asked.fields.get("user_id") or asked.fields.get("session_id"):
+        headers = {}  # the next event changes the answer
     fields = {**asked.fields, "product_id": product_id_of(request)}
     query = query_of(request, service, Asked(fields, asked.filters))
     return await answered(request, service, query, started, headers)
@@ -71,12 +73,17 @@ async def search_image(request: Request) -> Response:
 
 @router.post("/v1/recommendations", responses=answers(Answer), openapi_extra=json_request(SearchBody))
 async def recommendations(request: Request) -> Response:
-    """Recommend for what a visitor viewed: `recent`, and any other field of a search beside it."""
+    """Recommend for what a visitor did, by stored events or `recent`, and any other field of a search.
+
+    A visitor of whom nothing is known gets what is popular lately.
+    """
     service, started = service_of(request), time.perf_counter()
     fields = await read_json(request)
-    if not fields.get("recent"):
-        by_user = " What users viewed before is not recorded yet." if fields.get("user_id") else ""
-        raise InputError(f"give 'recent', the ids of the products viewed, oldest first.{by_user}")
+    if not any(fields.get(name) for name in ("recent", "user_id", "session_id")):
+        raise InputError(
+            "give 'recent', the ids of the products viewed, oldest first; or a 'user_id' or 'session_id' "
+            "whose events were sent to POST /v1/events"
+        )
     query = await open_query(request, service, Asked(fields))
     return await answered(request, service, query, started)
 
@@ -164,4 +171,6 @@ def json_response(body: Any, headers: Mapping[str, str] | None = None, status: i
 def entity_tag(request: Request, service: Service) -> str:
     """Name what this address answers as long as the version and the defaults stay the same."""
     address = request.scope.get("raw_path", b"") + b"?" + request.scope["query_string"]
-    return f'W/"{service.recommender.version_id}-{service.defaults_hash:x}-{crc32(address):x}"'
+    state = service.recommender.state
+    rules = f"{state.rules.number}.{state.rules.phase()}"  # they come and go by the clock, too
+    return f'W/"{state.version_id}-{service.defaults_hash:x}-{rules}-{crc32(address):x}"'

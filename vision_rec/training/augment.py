@@ -23,11 +23,22 @@ class Batch:
     product: Tensor  # (n, H, W) share that surely is product
 
 
-def augment(pixels: Tensor, background: Tensor, product: Tensor, side: int, rng: torch.Generator) -> Batch:
-    """Augment uint8 pictures (n, H, W, 3) with masks (n, H, W) to `side` pixels."""
+def augment(
+    pixels: Tensor,
+    background: Tensor,
+    product: Tensor,
+    side: int,
+    rng: torch.Generator,
+    photos: Tensor | None = None,
+) -> Batch:
+    """Augment uint8 pictures (n, H, W, 3) with masks (n, H, W) to `side` pixels.
+
+    `photos` (n,) is true where a picture is a customer's photo; their corners serve the others as background.
+    """
     picture = pixels.permute(0, 3, 1, 2).float()
+    scenes = picture[photos] if photos is not None else picture[:0]
     masks = torch.stack([background, product], 1).float()
-    picture, masks = _replace_background(picture, masks, rng)
+    picture, masks = _replace_background(picture, masks, scenes, rng)
     stacked = _warp(torch.cat([picture, masks], 1), side, rng)
     picture, masks = stacked[:, :3], stacked[:, 3:]
     return Batch(picture.clamp(0, 255), _relight(picture, rng), masks[:, 0], masks[:, 1])
@@ -41,17 +52,42 @@ def _chance(n: int, share: float, rng: torch.Generator) -> Tensor:
     return torch.rand(n, generator=rng) < share
 
 
-def _replace_background(picture: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Put a third of the products before a plain tint or another picture, blurred."""
+def _replace_background(
+    picture: Tensor, masks: Tensor, scenes: Tensor, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Put four products in ten before a plain tint, another picture, blurred, or a corner of a photo."""
     n, _, height, width = picture.shape
-    chosen = _chance(n, 0.33, rng) & (masks[:, 0].mean((1, 2)) > 0.1)
+    chosen = _chance(n, 0.4, rng) & (masks[:, 0].mean((1, 2)) > 0.1)
     if not bool(chosen.any()):
         return picture, masks
+    kind = torch.rand(n, generator=rng).view(n, 1, 1, 1)
     tint = _uniform(n * 3, 40, 255, rng).view(n, 3, 1, 1).expand(n, 3, height, width)
-    other = F.avg_pool2d(picture.roll(1, 0), 7, 1, 3)
-    scene = torch.where(_chance(n, 0.5, rng).view(n, 1, 1, 1), tint, other)
+    other = _shrunk(picture.roll(1, 0), 8)
+    scene = torch.where(kind < 0.3, tint, other)
+    if len(scenes):
+        scene = torch.where(kind < 0.5, scene, _corners(scenes, n, (height, width), rng))
     edge = F.avg_pool2d(masks[:, :1], 3, 1, 1) * chosen.view(n, 1, 1, 1)
     return picture * (1 - edge) + scene * edge, masks
+
+
+def _shrunk(picture: Tensor, step: int) -> Tensor:
+    """Return pictures (n, 3, H, W) as coarse as if every `step`-th pixel had been kept: blurred, cheaply."""
+    kept = picture[:, :, step // 2 :: step, step // 2 :: step]
+    return F.interpolate(kept, size=picture.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _corners(scenes: Tensor, n: int, size: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Return n scenes of `size`, each a corner of one of the photos (m, 3, H, W), enlarged."""
+    chosen = scenes[torch.randint(len(scenes), (n,), generator=rng)]
+    shift = torch.where(torch.rand(n, 2, generator=rng) < 0.5, -0.65, 0.65)
+    scale = _uniform(n, 0.2, 0.35, rng)
+    angle = _uniform(n, -math.pi, math.pi, rng)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    matrix = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+    )
+    grid = F.affine_grid(matrix, [n, 3, *size], align_corners=False)
+    return F.grid_sample(chosen, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _warp(stack: Tensor, side: int, rng: torch.Generator) -> Tensor:
@@ -77,8 +113,8 @@ def _warp(stack: Tensor, side: int, rng: torch.Generator) -> Tensor:
 
 def _relight(picture: Tensor, rng: torch.Generator) -> Tensor:
     """Rotate hue, change saturation, brightness and contrast, blur and pixelate some, add noise."""
-    n, _, height, width = picture.shape
-    strong = _chance(n, 0.7, rng)
+    n = len(picture)
+    strong = _chance(n, 0.8, rng)
     hue = _uniform(n, -math.pi, math.pi, rng) * strong
     saturation = torch.where(_chance(n, 0.2, rng), torch.zeros(n), _uniform(n, 0.6, 1.4, rng))
     saturation = torch.where(strong, saturation, torch.ones(n))
@@ -91,7 +127,7 @@ def _relight(picture: Tensor, rng: torch.Generator) -> Tensor:
     out = torch.einsum("nij,njhw->nihw", mix, picture)
     contrast, level = _uniform(n, 0.7, 1.3, rng), _uniform(n, 0.6, 1.25, rng)
     out = ((out - 128) * contrast.view(n, 1, 1, 1) + 128) * level.view(n, 1, 1, 1)
-    small = F.interpolate(F.avg_pool2d(out, 2), size=(height, width), mode="bilinear", align_corners=False)
-    out = torch.where(_chance(n, 0.2, rng).view(n, 1, 1, 1), small, out)
+    coarse = torch.nonzero(_chance(n, 0.2, rng))[:, 0]
+    out[coarse] = _shrunk(out[coarse], 2)
     out = out + torch.randn(out.shape, generator=rng) * 4.0
     return out.clamp(0, 255)

@@ -53,6 +53,8 @@ class RawBatch:
     product: Tensor
     members: dict[str, Tensor]
     teacher: Tensor
+    residual: Tensor  # the teacher's features less their mean over the same article
+    photos: Tensor  # (n,) which pictures are customers' photos
 
 
 class Batches:
@@ -75,6 +77,11 @@ class Batches:
         self.members = [
             {task: classes.members(task, source.labels[task]) for task in TASKS} for source in self.sources
         ]
+        self.residual = {
+            source.name: _residual(teacher[source.name], source.labels["article"], rows)
+            for source, rows in zip(self.sources, self.rows, strict=True)
+            if source.name in teacher
+        }
         self.width = next((features.shape[1] for features in teacher.values()), 1)
         self.rng = np.random.default_rng(seed)
 
@@ -91,14 +98,19 @@ class Batches:
         product = (
             source.product[rows] if source.product is not None else np.zeros_like(source.background[rows])
         )
-        features = self.teacher.get(source.name)
-        taught = np.zeros((count, self.width), np.float32) if features is None else features[rows]
+        nothing = np.zeros((count, self.width), np.float32)
+        taught = [
+            nothing if source.name not in features else np.asarray(features[source.name][rows], np.float32)
+            for features in (self.teacher, self.residual)
+        ]
         return RawBatch(
             torch.from_numpy(np.ascontiguousarray(source.pixels[rows])),
             torch.from_numpy(source.background[rows]),
             torch.from_numpy(product),
             {task: torch.from_numpy(self.members[number][task][rows]) for task in TASKS},
-            torch.from_numpy(np.asarray(taught, dtype=np.float32)),
+            torch.from_numpy(taught[0]),
+            torch.from_numpy(taught[1]),
+            torch.full((count,), source.name == "clothing"),
         )
 
     @staticmethod
@@ -109,15 +121,33 @@ class Batches:
             torch.cat([part.product for part in parts]),
             {task: torch.cat([part.members[task] for part in parts]) for task in TASKS},
             torch.cat([part.teacher for part in parts]),
+            torch.cat([part.residual for part in parts]),
+            torch.cat([part.photos for part in parts]),
         )
 
 
+def _residual(
+    features: npt.NDArray[np.float16], articles: Sequence[str], rows: npt.NDArray[np.int64], least: int = 8
+) -> npt.NDArray[np.float16]:
+    """Return features (n, d) less the mean of the same article's training `rows`; 0 for rarer articles."""
+    out = np.zeros_like(features)
+    members: dict[str, list[int]] = {}
+    for row in rows:
+        members.setdefault(articles[row], []).append(int(row))
+    for article, same in members.items():
+        if article and len(same) >= least:
+            own = features[same].astype(np.float32)
+            out[same] = own - own.mean(0)
+    return out
+
+
 def _chances(source: Source, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return each row's chance: frequency^-0.4 of its article × ^-0.25 of its colour and its pattern."""
+    """Return each row's chance: frequency^-0.4 of its article × ^-0.25 of its colour; patterns ×2."""
     chance = np.ones(len(rows))
-    for task, power in (("article", 0.4), ("colour", 0.25), ("pattern", 0.25)):
+    for task, power in (("article", 0.4), ("colour", 0.25)):
         labels = [source.labels[task][row] for row in rows]
         counts = Counter(labels)
         chance *= np.array([max(counts[label], 10) ** -power for label in labels])
+    chance *= np.array([2.0 if source.labels["pattern"][row] else 1.0 for row in rows])
     shares: npt.NDArray[np.float64] = chance / chance.sum()
     return shares

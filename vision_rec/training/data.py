@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from vision_rec.aspects.labels import normalised, pattern_of, splits_of
 from vision_rec.encoders.prepare import fit_square
 from vision_rec.errors import InputError
 
 SIDE = 112
 TASKS = ("article", "colour", "pattern", "usage", "gender")
-PATTERN_WORDS = {
-    "striped": r"\bstrip",
-    "check": r"\bcheck|\bplaid",
-    "printed": r"\bprint|graphic",
-    "solid": r"\bsolid",
-}
 # A customer's photo label names one or several of the shop's articles.
 PHOTO_ARTICLES: Mapping[str, tuple[str, ...]] = {
     "T-Shirt": ("Tshirts",),
@@ -65,22 +59,6 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-
-def split_of(key: str) -> int:
-    """Return the split 0–4 of a text key: md5 modulo 5; 0 is the test set, 1 validation."""
-    return int(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest(), 16) % 5
-
-
-def normalised(title: str) -> str:
-    """Return a title in lower case with single spaces, the key that splits products."""
-    return " ".join(title.lower().split())
-
-
-def pattern_of(title: str) -> str:
-    """Return the one pattern word of a title, or an empty text where none or several match."""
-    found = [name for name, expression in PATTERN_WORDS.items() if re.search(expression, title.lower())]
-    return found[0] if len(found) == 1 else ""
 
 
 def plain_background(pixels: npt.NDArray[np.uint8], level: int = 238) -> npt.NDArray[np.bool_]:
@@ -158,12 +136,7 @@ def _product_source(name: str, packed: _Packed, rows: Sequence[Mapping[str, str]
         "usage": ["" if row["usage"] in ("NA", "", "Home") else row["usage"] for row in rows],
         "gender": [row["gender"] for row in rows],
     }
-    split = np.array([split_of(normalised(row["title"])) for row in rows])
-    # Byte-identical pictures stay on one side: the lowest split of their titles wins.
-    lowest: dict[str, int] = {}
-    for digest, number in zip(packed.digests, split, strict=True):
-        lowest[digest] = min(lowest.get(digest, 9), int(number))
-    split = np.array([lowest[digest] for digest in packed.digests])
+    split = np.array(splits_of([row["title"] for row in rows], packed.digests))
     groups = [normalised(row["title"]) for row in rows]
     return Source(name, packed.pixels, labels, split, packed.background, groups=groups)
 

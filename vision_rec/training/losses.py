@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vision_rec.encoders.palette import ColourMap
+
 
 class NormalisedSoftmax(nn.Module):
     """Cross-entropy over cosines with one learned proxy per class (Zhai & Wu, 2018, arXiv 1811.12649).
@@ -77,6 +79,9 @@ class Palette(nn.Module):
         self.register_buffer("table", table, persistent=False)
         anchors = table.shape[1]
         self.metric = nn.Parameter(torch.eye(anchors))
+        # The bend is fitted when the rest is trained (see refine.py); here it stays as it is given.
+        for name, shape in (("into", (0, anchors)), ("bias", (0,)), ("out", (anchors, 0))):
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
         self.centre = nn.BatchNorm1d(anchors, affine=False, momentum=0.02)
 
     def forward(self, cells: Tensor, mask_logits: Tensor) -> Tensor:
@@ -85,13 +90,20 @@ class Palette(nn.Module):
         share = torch.sigmoid(mask_logits.float()) + 1e-4
         share = share / share.sum(1, keepdim=True)
         palette = torch.einsum("np,npa->na", share, table[cells])
-        raw = torch.sqrt(palette + 1e-6) @ self.metric.T
+        roots = torch.sqrt(palette + 1e-6)
+        bent = torch.relu(roots @ self.get_buffer("into").T + self.get_buffer("bias"))
+        raw = roots @ self.metric.T + bent @ self.get_buffer("out").T
         # Centred by the batch while training, but never scaled: the metric decides what counts.
         if self.training:
             self.centre(raw.detach())
             return raw - raw.mean(0, keepdim=True)
         running = self.centre.running_mean
         return raw if running is None else raw - running
+
+    def colour_map(self) -> ColourMap:
+        """Return the map as arrays."""
+        names = ("metric", "into", "bias", "out")
+        return ColourMap(*(getattr(self, name).detach().cpu().float().numpy().copy() for name in names))
 
     def smoothness(self) -> Tensor:
         """Return how far the metric is from the identity: it may bend, not memorise."""

@@ -26,13 +26,14 @@ class LossWeights:
 
     article: float = 1.0
     colour: float = 1.0
-    pattern: float = 0.5
+    pattern: float = 1.0
     usage: float = 0.5
     gender: float = 0.2
     mask: float = 0.5
     teacher: float = 1.0
     metric: float = 20.0  # pull of the palette's metric to the identity
-    forget: float = 0.1  # style forgets the article
+    residual: float = 0.7  # style learns what the teacher sees beyond the article
+    forget: float = 0.2  # style forgets the article
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Targets:
 
     members: Mapping[str, Tensor]
     teacher: Tensor
+    residual: Tensor  # (n, t) teacher features less the mean of their article
     cells: Tensor  # (n, h, w) int64 palette table cells at the mask's resolution
     background: Tensor  # (n, h, w)
     product: Tensor  # (n, h, w)
@@ -73,6 +75,7 @@ class Objective(nn.Module):
         )
         self.forget = nn.Sequential(nn.Linear(STYLE_DIM, 128), nn.ReLU(), nn.Linear(128, classes["article"]))
         self.teacher = nn.Linear(network.trunk.widths[-1], max(teacher, 1))
+        self.residual = nn.Linear(STYLE_DIM, max(teacher, 1))
 
     def forward(self, jittered: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Return each weighted loss by name for pictures (n, 3, H, W) as the trunk sees them."""
@@ -88,6 +91,7 @@ class Objective(nn.Module):
             "mask": weight.mask * mask_loss(mask, targets.background, targets.product),
             "teacher": weight.teacher
             * distillation_loss(self.teacher(views.pooled.float()), targets.teacher),
+            "residual": weight.residual * distillation_loss(self.residual(style), targets.residual),
             "metric": weight.metric * self.palette.smoothness(),
             "forget": self._forget(style, members["article"]),
         }

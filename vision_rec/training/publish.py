@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
+from vision_rec.aspects import random_pair_spread
 from vision_rec.encoders import palette
 from vision_rec.encoders.image import CONFIG, FORMAT, WEIGHTS, ImageEncoder, centred
 from vision_rec.encoders.network import SHAPE_DIM, STYLE_DIM
+from vision_rec.encoders.trunk_spec import TrunkSpec
 from vision_rec.fusion import unit
 from vision_rec.training.data import SIDE
 from vision_rec.training.objective import Objective
-from vision_rec.training.precision import random_pair_spread
 from vision_rec.types import Array, Blocks
 
 NAMES = ("colour", "shape", "style")
@@ -31,9 +34,15 @@ def publish_encoder(
     reference: Sequence[Sequence[npt.NDArray[np.uint8]]],
     folder: Path,
     notes: Mapping[str, Any],
+    *,
+    side: int = SIDE,
+    backbone: TrunkSpec | None = None,
+    refine: Callable[[ImageEncoder], palette.ColourMap] | None = None,
 ) -> ImageEncoder:
     """Write `folder` and return its encoder, centred on the `reference` pictures (H, W, 3) of each source.
 
+    `side` is that of the pictures the encoder will see, `backbone` says which trunk the objective has,
+    `refine` is given the encoder as trained and returns the colour map to write instead of its own.
     The weights are written once with zero means and unit gains, the reference is encoded with them, and
     the means and gains found are written with the weights.
     """
@@ -42,8 +51,13 @@ def publish_encoder(
     zeros = {f"{name}_mean": mean for name, mean in none.items()}
     zeros |= {f"{name}_domains": np.zeros((1, len(mean)), np.float32) for name, mean in none.items()}
     zeros["palette_mean"] = np.zeros(palette.ANCHORS, np.float32)
-    _write(objective, folder, zeros, {"colour": 1.0, "shape": 1.0, "style": 1.0}, notes)
+    made = _Made(objective, side, backbone or TrunkSpec(), objective.palette.colour_map(), notes)
+    _write(made, folder, zeros, {"colour": 1.0, "shape": 1.0, "style": 1.0})
     plain = ImageEncoder(folder, kind="torch", device="cpu")
+    if refine is not None:
+        made = replace(made, colours=refine(plain))
+        _write(made, folder, zeros, {"colour": 1.0, "shape": 1.0, "style": 1.0})
+        plain = ImageEncoder(folder, kind="torch", device="cpu")
     raw = [plain.raw(pictures) for pictures in reference]
     centres = {"palette_mean": np.mean([part["colour"].mean(0) for part in raw], axis=0)}
     for name in ("shape", "style"):
@@ -52,8 +66,19 @@ def publish_encoder(
         centres[f"{name}_domains"] = _directions(means - means.mean(0))
     spreads = [[random_pair_spread(block) for block in _blocks(part, centres)] for part in raw]
     gains = {name: GAIN / spread for name, spread in zip(NAMES, np.mean(spreads, axis=0), strict=True)}
-    _write(objective, folder, centres, gains, notes)
+    _write(made, folder, centres, gains)
     return ImageEncoder(folder)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What was trained, and what is to be said of it."""
+
+    objective: Objective
+    side: int
+    backbone: TrunkSpec
+    colours: palette.ColourMap
+    notes: Mapping[str, Any]
 
 
 def _blocks(raw: Blocks, centres: Mapping[str, Array]) -> list[Array]:
@@ -71,18 +96,12 @@ def _directions(offsets: Array, least: float = 0.05) -> Array:
     return kept
 
 
-def _write(
-    objective: Objective,
-    folder: Path,
-    centres: Mapping[str, Array],
-    gains: Mapping[str, float],
-    notes: Mapping[str, Any],
-) -> None:
+def _write(made: _Made, folder: Path, centres: Mapping[str, Array], gains: Mapping[str, float]) -> None:
     tensors = {
-        f"network.{name}": value.half() if value.is_floating_point() else value
-        for name, value in objective.network.state_dict().items()
+        f"network.{name}": _halved(value) for name, value in made.objective.network.state_dict().items()
     }
-    tensors["palette_metric"] = objective.palette.metric.detach()
+    # Written as float32: a colour asked for must lie exactly where its products lie.
+    tensors |= {name: torch.from_numpy(value) for name, value in made.colours.tensors().items() if value.size}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in centres.items()}
     save_file(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / WEIGHTS
@@ -90,10 +109,19 @@ def _write(
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     config = {
         "format": FORMAT,
-        "side": SIDE,
+        "side": made.side,
         "dims": {"colour": palette.ANCHORS, "shape": SHAPE_DIM, "style": STYLE_DIM},
         "gains": {name: round(gain, 6) for name, gain in gains.items()},
         "sha256": digest,
-        "notes": dict(notes),
+        "backbone": made.backbone.to_fields(),
+        "notes": dict(made.notes),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _halved(value: Tensor) -> Tensor:
+    """Return a tensor in half precision where it fits: variances of strange networks may be too large."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if bool(torch.isfinite(half).all()) else value

@@ -13,23 +13,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision_rec.aspects import Measure, aspect_table
 from vision_rec.encoders.image import ImageEncoder
+from vision_rec.encoders.palette import ColourMap
 from vision_rec.errors import InputError
-from vision_rec.training.aspects import Measure, aspect_table
 from vision_rec.training.data import TASKS, Source, load_drawn, load_pack
 from vision_rec.training.objective import LossWeights, Objective
 from vision_rec.training.publish import publish_encoder
+from vision_rec.training.refine import fit_bend
 from vision_rec.training.train_image import ImageTraining, Trainer
+from vision_rec.types import Array
 
 PACKS = ("fashion", "fashion_small", "clothing")
 CHECKPOINTS = "checkpoints"
 Log = Callable[[str], None]
 
 
-def read_recipe(file: Path | None) -> ImageTraining:
-    """Read a training recipe from TOML; names that no recipe has are an InputError."""
+def read_recipe(file: Path | None, base: ImageTraining | None = None) -> ImageTraining:
+    """Read a training recipe from TOML over `base`; names that no recipe has are an InputError."""
+    base = base or ImageTraining()
     if file is None:
-        return ImageTraining()
+        return base
     if not file.is_file():
         raise InputError(f"no training recipe {file}; give an existing TOML file")
     try:
@@ -44,7 +48,7 @@ def read_recipe(file: Path | None) -> ImageTraining:
         raise InputError(f"training recipe {file} has unknown fields {unknown}; known are {sorted(known)}")
     if "sides" in fields:
         fields["sides"] = tuple((float(start), int(side)) for start, side in fields["sides"])
-    return ImageTraining(**fields, losses=LossWeights(**losses))
+    return dataclasses.replace(base, **fields, losses=dataclasses.replace(base.losses, **losses))
 
 
 def train_image(
@@ -83,8 +87,28 @@ def finish(
     objective: Objective, sources: Sequence[Source], out: Path, notes: Mapping[str, Any]
 ) -> tuple[Measure, ...]:
     """Publish the encoder to `out` and measure it on the test split of the first source."""
-    encoder = publish_encoder(objective, reference_pictures(sources), out, notes)
+
+    def refine(encoder: ImageEncoder) -> ColourMap:
+        palettes, names = _palettes(encoder, sources)
+        return fit_bend(palettes, names, encoder.colour_map)
+
+    encoder = publish_encoder(objective, reference_pictures(sources), out, notes, refine=refine)
     return measure(encoder, sources[0], split=0)
+
+
+def _palettes(
+    encoder: ImageEncoder, sources: Sequence[Source], most: int = 12_000, seed: int = 0
+) -> tuple[Array, list[str]]:
+    """Return the palettes (n, 96) and colour names of up to `most` training products of each source."""
+    rng = np.random.default_rng(seed)
+    palettes: list[Array] = []
+    names: list[str] = []
+    for source in sources:
+        named = [int(row) for row in np.flatnonzero(source.split > 1) if source.labels["colour"][int(row)]]
+        rows = sorted(rng.permutation(named)[:most].tolist())
+        palettes.append(encoder.palettes([np.asarray(source.pixels[row]) for row in rows]))
+        names += [source.labels["colour"][row] for row in rows]
+    return np.concatenate(palettes), names
 
 
 def load_sources(packs: Path, cache: Path) -> list[Source]:

@@ -32,24 +32,24 @@ from vision_rec.training.objective import LossWeights, Objective, Targets
 class ImageTraining:
     """The recipe; the defaults follow the bundled weights, `train image --recipe` reads others."""
 
-    steps: int = 2900
-    batch: int = 96
+    steps: int = 8_000
+    batch: int = 64
     sides: tuple[tuple[float, int], ...] = (
         (0.0, 80),
-        (0.62, 104),
-        (0.86, 112),
+        (0.6, 96),
+        (0.88, 112),
     )  # from this share of the run, this side
-    rate: float = 2.5e-3
+    rate: float = 2e-3
     decay: float = 0.05
     warmup: float = 0.03
-    average: float = 0.998
+    average: float = 0.999
     seed: int = 0
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"fashion_small": 0.48, "fashion": 0.24, "clothing": 0.10, "drawn": 0.18}
+        default_factory=lambda: {"fashion_small": 0.42, "fashion": 0.26, "clothing": 0.14, "drawn": 0.18}
     )
     losses: LossWeights = LossWeights()
     threads: int = 0
-    save_every: int = 300
+    save_every: int = 500
 
 
 Report = Callable[[Mapping[str, float]], None]
@@ -64,6 +64,10 @@ class Trainer:
         sources: Sequence[Source],
         folder: Path,
         teacher: Mapping[str, npt.NDArray[np.float16]] | None = None,
+        *,
+        network: ImageNetwork | None = None,
+        objective: type[Objective] = Objective,
+        batches: type[Batches] = Batches,
     ) -> None:
         torch.manual_seed(recipe.seed)
         if recipe.threads:
@@ -71,16 +75,17 @@ class Trainer:
         self.recipe, self.folder = recipe, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.classes = Classes.of(sources)
-        self.batches = Batches(sources, recipe.shares, self.classes, teacher or {}, seed=recipe.seed)
+        self.batches = batches(sources, recipe.shares, self.classes, teacher or {}, seed=recipe.seed)
         counts = {task: len(names) for task, names in self.classes.names.items()}
-        self.objective = Objective(
-            ImageNetwork(), torch.from_numpy(palette.table()), counts, self.batches.width, recipe.losses
+        table = torch.from_numpy(palette.table())
+        self.objective = objective(
+            network or ImageNetwork(), table, counts, self.batches.width, recipe.losses
         ).to(memory_format=torch.channels_last)
         self.averaged: nn.Module = copy.deepcopy(self.objective).eval()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.objective.to(self.device)
         self.averaged.to(self.device)
-        self.optimiser = torch.optim.AdamW(_groups(self.objective, recipe.decay), lr=recipe.rate)
+        self.optimiser = torch.optim.AdamW(_groups(self.objective, recipe.decay), lr=recipe.rate, fused=True)
         self.rng = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
 
@@ -106,7 +111,7 @@ class Trainer:
             raw = next(stream)
             share = step / self.recipe.steps
             side = [size for start, size in self.recipe.sides if share >= start][-1]
-            batch = augment(raw.pixels, raw.background, raw.product, side, self.rng)
+            batch = augment(raw.pixels, raw.background, raw.product, side, self.rng, raw.photos)
             jittered = ((batch.jittered - 128.0) / 64.0).to(self.device, memory_format=torch.channels_last)
             yield jittered, self._targets(raw, batch.picture, batch.background, batch.product)
 
@@ -135,6 +140,7 @@ class Trainer:
         return Targets(
             members,
             raw.teacher.to(self.device),
+            raw.residual.to(self.device),
             torch.from_numpy(cells).to(self.device),
             F.avg_pool2d(background[:, None], cell)[:, 0].to(self.device),
             F.avg_pool2d(product[:, None], cell)[:, 0].to(self.device),
@@ -143,13 +149,14 @@ class Trainer:
     def _average(self) -> None:
         """Keep a moving average of weights and buffers; it is what is validated and published."""
         keep = min(self.recipe.average, (self.step + 1) / (self.step + 10))
+        live, averaged = self.objective.state_dict(), self.averaged.state_dict()
+        moving = [name for name, value in averaged.items() if value.dtype.is_floating_point]
         with torch.no_grad():
-            live = self.objective.state_dict()
-            for name, value in self.averaged.state_dict().items():
-                if value.dtype.is_floating_point:
-                    value.lerp_(live[name], 1 - keep)
-                else:
-                    value.copy_(live[name])
+            torch._foreach_lerp_(
+                [averaged[name] for name in moving], [live[name] for name in moving], 1 - keep
+            )
+            for name in averaged.keys() - set(moving):
+                averaged[name].copy_(live[name])
 
     def save(self) -> None:
         """Write a checkpoint: weights as safetensors, the step and the classes as JSON."""

@@ -17,6 +17,7 @@ from vision_rec.errors import NotFoundError
 _FOLDER = Path(__file__).parent
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER = "public, max-age=31536000, immutable"
+SCREENS = [("Explore", "/"), ("Rules", "/rules")]  # the menu: name and address
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def templates() -> Environment:
         auto_reload=False,
     )
     environment.globals["asset"] = asset_url
+    environment.globals["screens"] = SCREENS
     return environment
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from urllib.parse import urlencode
 
+from vision_rec.service.console.facets import label
 from vision_rec.service.console.form import PAGE, Form
 from vision_rec.service.paths import product_path
 from vision_rec.types import Product, Recommendation, Recommendations
@@ -31,6 +33,7 @@ _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
 _WITHOUT_MINOR = {"JPY", "KRW", "CLP", "ISK", "VND", "XOF", "XAF"}
 _STOCK = {"out_of_stock": "Out of stock", "preorder": "Pre-order", "backorder": "On back order"}
 _TONES = 6
+Names = Sequence[str]
 _NUMBERED = re.compile(r"(?P<aspect>\w+) -?\d+\.\d+(?:: (?P<detail>.+))?")
 
 
@@ -44,12 +47,24 @@ class Bar:
     similarity: str
     part: str
     explanation: str
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What can be done with a card, as addresses."""
+
+    more: str
+    less: str
+    why: str = ""
+    pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """One product as the grid shows it."""
 
+    ident: str
     title: str
     href: str
     image: str | None
@@ -57,9 +72,12 @@ class Card:
     price: str
     stock: str
     in_stock: bool
+    links: Links
+    rank: int = 0
     match: int | None = None
     bars: Sequence[Bar] = ()
     reasons: Sequence[str] = ()
+    badges: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,17 @@ class Tag:
     name: str
     value: str
     without: str
-    field: str
+    image: str | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Relax:
+    """One filter that could be dropped, and what it leaves by itself."""
+
+    said: str
+    left: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,50 +122,99 @@ class AnswerView:
     empty: str
     relaxed: str | None
     more: str | None
+    as_grid: str
+    as_list: str
     degraded: Sequence[str]
 
 
 def card(product: Product, version_id: str, form: Form | None = None) -> Card:
-    """Show a product; its link keeps the weights and filters of `form`."""
-    kept = Form() if form is None else replace(form, text="", colour="", offset=0, shift=0)
+    """Show a product; its links keep the weights and filters of `form`."""
+    form = Form() if form is None else form
+    kept = replace(form, text="", colour="", picture="", crop=None, like=(), unlike=(), offset=0, shift=0)
     category = product.category[-1] if product.category else ""
     return Card(
+        ident=product.id,
         title=product.title,
         href=replace(kept, product=product.id).address(),
-        image=f"{product_path(product.id, 'image')}?w=480&v={version_id}" if product.image_refs else None,
+        image=image_path(product, version_id),
         line=" · ".join(filter(None, (product.brand, category))) or product.id,
         price=price_text(product),
         stock=_STOCK.get(product.availability, ""),
         in_stock=product.availability != "out_of_stock",
+        links=Links(
+            more=form.example(product.id, more=True).address(),
+            less=form.example(product.id, more=False).address(),
+        ),
     )
 
 
-def result_card(item: Recommendation, answer: Recommendations, form: Form) -> Card:
-    """Show one product of an answer with its match, bars and reasons."""
+def image_path(product: Product, version_id: str, width: int = 480) -> str | None:
+    """Return where the page gets a product's picture."""
+    if not product.image_refs:
+        return None
+    return f"{product_path(product.id, 'image')}?w={width}&v={version_id}"
+
+
+def result_card(item: Recommendation, answer: Recommendations, form: Form, rank: int, names: Names) -> Card:
+    """Show one product of an answer with its match, bars and reasons; `names` are the index's aspects."""
+    shown = card(item.product, answer.version_id, form)
+    address = form.address("/why")
+    why = f"{address}{'&' if '?' in address else '?'}{urlencode({'item': item.product.id})}"
     return replace(
-        card(item.product, answer.version_id, form),
+        shown,
+        links=replace(shown.links, why=why, pin=rule_address(form, "pin", item.product.id, rank)),
+        rank=rank,
         match=round(100 * min(max(item.score, 0.0), 1.0)),
-        bars=bars(item, answer.weights),
+        bars=bars(item, answer.weights, names),
         reasons=said_reasons(item.reasons),
+        badges=badges(item),
     )
 
 
-def bars(item: Recommendation, weights: Mapping[str, float]) -> list[Bar]:
-    """Show each aspect that counts: part = weight × similarity."""
+def rule_address(form: Form, effect: str, ident: str, place: int = 1) -> str:
+    """Return where a rule on a product is written, for the list that `form` asks."""
+    fields = {"effect": effect, "products": ident}
+    if effect == "pin":
+        fields["position"] = str(max(1, min(place, PAGE)))
+    if form.product:
+        fields |= {"scope": "product", "scope_product": form.product}
+    elif form.text:
+        fields |= {"scope": "query", "scope_query": form.text}
+    return f"/rules/new?{urlencode(fields)}"
+
+
+def badges(item: Recommendation) -> list[str]:
+    """Say what rules did to a product."""
+    out = ["Pinned"] if item.pinned else []
+    if item.rules and not item.pinned:
+        out.append("By rule")
+    return out
+
+
+def bars(item: Recommendation, weights: Mapping[str, float], names: Names = ()) -> list[Bar]:
+    """Show each aspect: part = weight × similarity. Those that do not count keep their place."""
     shown = []
-    for tone, (name, weight) in enumerate(weights.items()):
+    for tone, name in enumerate(names or weights):
+        weight = weights.get(name, 0.0)
         if weight <= 0:
+            explanation = f"{name}: does not count in this search"
+            shown.append(Bar(name.capitalize(), tone % _TONES, 0.0, "off", "", explanation, False))
             continue
         part = item.parts.get(name, 0.0)
         similarity = part / weight
         if name in item.missing:
             said, explanation = "none", f"{name}: this product has nothing to compare"
         else:
-            said = f"{similarity:.2f}"
+            said = f"{similarity + 0.0:.2f}".replace("-0.00", "0.00")
             explanation = f"{name}: similarity {said} × weight {weight:.2f} = {part:+.3f} of the score"
         width = round(100 * min(max(similarity, 0.0), 1.0), 1)
-        shown.append(Bar(name.capitalize(), tone % _TONES, width, said, f"{part:+.2f}", explanation))
+        shown.append(Bar(name.capitalize(), tone % _TONES, width, said, signed(part), explanation))
     return shown
+
+
+def signed(part: float, digits: int = 2) -> str:
+    """Write what is added; a nothing has no minus."""
+    return f"{round(part, digits) + 0.0:+.{digits}f}"
 
 
 def price_text(product: Product) -> str:
@@ -171,44 +248,97 @@ def version_time(version_id: str) -> str:
     return f"indexed {made.day} {made:%b %Y, %H:%M} UTC"
 
 
-def tags(form: Form) -> list[Tag]:
-    """List what narrows or widens the search, each with a way to drop it."""
+def tags(form: Form, examples: Mapping[str, Product], version_id: str) -> list[Tag]:
+    """List what narrows or widens the search, each with a way to drop it; `examples` by id."""
     first = replace(form, offset=0)
-    texts = (
-        ("Words", form.text, replace(first, text=""), "text"),
-        ("Colour", form.colour, replace(first, colour=""), "colour"),
-        ("Category", form.category, replace(first, category=""), "category"),
-    )
-    out = [Tag(name, value, rest.address(), field) for name, value, rest, field in texts if value]
+    out = []
+    for kind, name, idents in (("like", "Like", form.like), ("unlike", "Unlike", form.unlike)):
+        for ident in idents:
+            product = examples.get(ident)
+            title = product.title if product is not None else ident
+            image = image_path(product, version_id, 96) if product is not None else None
+            out.append(Tag(name, title, first.forget(ident).address(), image, kind))
+    if form.product and (form.like or form.unlike or form.text):
+        out.append(Tag("Product", form.product, replace(first, product="").address()))
+    if form.text:
+        out.append(Tag("Words", form.text, replace(first, text="").address()))
+    if form.colour:
+        out.append(Tag("Colour", form.colour, replace(first, colour="").address()))
+    if form.crop:
+        out.append(Tag("Part of", "the picture", replace(first, crop=None).address()))
+    return [*out, *filter_tags(first)]
+
+
+def filter_tags(form: Form) -> list[Tag]:
+    """List the filters of a search, each with the address of the search without it."""
+    out = [
+        Tag(label(name), value, form.without(name, value).address())
+        for name, values in form.chosen.items()
+        for value in values
+    ]
     if form.price_min or form.price_max:
         value = f"{form.price_min or 0} to {form.price_max}" if form.price_max else f"from {form.price_min}"
-        without = replace(first, price_min="", price_max="").address()
-        out.append(Tag("Price", value, without, "price_min price_max"))
+        out.append(Tag("Price", value, replace(form, price_min="", price_max="", offset=0).address()))
     if form.in_stock:
-        out.append(Tag("Only", "in stock", replace(first, in_stock=False).address(), "in_stock"))
+        out.append(Tag("Only", "in stock", replace(form, in_stock=False, offset=0).address()))
     return out
 
 
 def answer_view(
-    answer: Recommendations, form: Form, subject: Product | None, *, by_picture: bool, took_ms: float
+    answer: Recommendations,
+    form: Form,
+    subject: Product | None,
+    *,
+    by_picture: bool,
+    took_ms: float,
+    names: Names = (),
+    examples: Mapping[str, Product] | None = None,
 ) -> AnswerView:
     """Show an answer to what `form` asks."""
-    filtered = bool(form.category or form.price_min or form.price_max or form.in_stock)
-    bare = replace(form, category="", price_min="", price_max="", in_stock=False, offset=0)
     items = answer.items[:PAGE]  # one more was asked for, to know whether there is more
     shown = f"The {form.offset + len(items)} most similar" if len(items) > 1 else "1 product"
     return AnswerView(
         subject=None if subject is None else card(subject, answer.version_id),
-        heading="Like your picture" if by_picture else f"Results for “{form.text or form.colour}”",
-        cards=[result_card(item, answer, form) for item in items],
-        tags=tags(form),
+        heading=_heading(form, by_picture),
+        cards=[
+            result_card(item, answer, form, form.offset + place, names) for place, item in enumerate(items, 1)
+        ],
+        tags=tags(form, examples or {}, answer.version_id),
         count_text=shown if items else "Nothing found",
         took=f"{took_ms:.0f}" if took_ms >= 10 else f"{took_ms:.1f}",
         empty=_sentence(answer.empty_reason or "No product matches this search."),
-        relaxed=bare.address() if filtered else None,
+        relaxed=form.bare().address() if form.conditions else None,
         more=replace(form, offset=form.offset + PAGE).address() if len(answer) > PAGE else None,
+        as_grid=replace(form, view="").address(),
+        as_list=replace(form, view="list").address(),
         degraded=answer.degraded,
     )
+
+
+def relaxations(form: Form, left: Mapping[str, int], live: int) -> list[Relax]:
+    """Offer to drop each filter, the one that removed most first."""
+    out = []
+    for name, count in left.items():
+        field = name.replace("attributes.", "a.", 1) if name.startswith("attributes.") else name
+        rest = replace(form, offset=0)
+        if field == "price":
+            rest, said = replace(rest, price_min="", price_max=""), "Price"
+        elif field == "in_stock":
+            rest, said = replace(rest, in_stock=False), "In stock"
+        else:
+            chosen = {other: values for other, values in form.chosen.items() if other != field}
+            rest, said = replace(rest, chosen=chosen), f"{label(field)} {', '.join(form.chosen[field])}"
+        out.append(Relax(said, f"{count:,} of {live:,} products pass it", rest.address()))
+    return out
+
+
+def _heading(form: Form, by_picture: bool) -> str:
+    if by_picture:
+        return "Like your picture"
+    if form.text or form.colour:
+        return f"Results for “{form.text or form.colour}”"
+    count = len(form.like) + len(form.unlike)
+    return "Like your example" if count == 1 and form.like else f"By your {count} examples"
 
 
 def _capital(text: str) -> str:

@@ -1,8 +1,12 @@
-// The page works without this file; with it, changes search at once and pictures can be dropped or pasted.
+// Explore works without this file; with it, every change searches at once, and explanations open beside the
+// results. htmx fetches and puts in place; the address is the state.
 // @ts-check
 
 const PAUSE_MS = 150;
-const MAX_SIDE = 1024;
+const LOOK_MS = 60_000; // between looks for a newer catalogue
+const TEXTS = ["text", "product", "colour", "price_min", "price_max"];
+const KEPT = ["like", "unlike", "view", "picture"];
+const htmx = /** @type {any} */ (window).htmx;
 
 /** @template {Element} T @param {string} selector @returns {T} */
 const one = (selector) => {
@@ -14,27 +18,34 @@ const one = (selector) => {
 const form = /** @type {HTMLFormElement} */ (one("#query"));
 const results = /** @type {HTMLElement} */ (one("#results"));
 const status = /** @type {HTMLElement} */ (one("#status"));
-const drop = /** @type {HTMLElement} */ (one("#drop"));
-const file = /** @type {HTMLInputElement} */ (one("#image"));
-const preview = /** @type {HTMLImageElement} */ (one("#preview"));
-const forget = /** @type {HTMLButtonElement} */ (one("#forget"));
+const drop = /** @type {any} */ (one("vr-drop"));
+const kept = /** @type {HTMLElement} */ (one("#kept"));
 const panel = /** @type {HTMLDetailsElement} */ (one("#panel"));
+const why = /** @type {HTMLDialogElement} */ (one("#why"));
+const whyBody = /** @type {HTMLElement} */ (one("#why-body"));
+const help = /** @type {HTMLDialogElement} */ (one("#help"));
+const keysOn = /** @type {HTMLInputElement} */ (one("#keys-on"));
 
-/** The picture searched with, shrunk; it lives in this page only. @type {Blob | null} */
-let picture = null;
-/** @type {AbortController | null} */
-let running = null;
 let timer = 0;
+/** Requests so far, by what they fill. @type {Map<HTMLElement, number>} */
+const turns = new Map();
+/** Whether the results are to take the focus when they are there. */
+let wantsFocus = false;
 
 /** @returns {HTMLInputElement[]} */
 const sliders = () => Array.from(form.querySelectorAll("input[type=range]"));
 const shown = (/** @type {number} */ weight) => String(Math.round(weight * 100) / 100);
+/** @param {string} name @returns {HTMLInputElement} */
+const field = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+
+// ── the form and the address ─────────────────────────────────────────────
 
 /** Read the form into the shortest query string that says the same. */
 function asked() {
   const given = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
     if (typeof value !== "string" || !value.trim() || name.startsWith("w.") || name === "swatch") continue;
+    if (name.startsWith("crop_") && (!drop.picture || Number(value) === Number(field(name).dataset.default))) continue;
     given.append(name, value.trim());
   }
   const moved = sliders().filter((slider) => Number(slider.value) !== Number(slider.dataset.default));
@@ -45,81 +56,149 @@ function asked() {
   return given;
 }
 
-/** @param {URLSearchParams} given */
-const address = (given) => (given.size ? `/?${given}` : "/");
+/** Fill the form with what an address says. @param {URLSearchParams} given */
+async function fill(given) {
+  for (const name of TEXTS) field(name).value = given.get(name) || "";
+  markSwatch();
+  const weights = weightsIn(given.get("weights") || "");
+  for (const slider of sliders()) {
+    slider.value = given.has("weights") ? String(weights.get(slider.name.slice(2)) || 0) : slider.dataset.default || "0";
+  }
+  tellWeights();
+  const key = given.get("picture") || "";
+  if (key !== drop.key) key ? await drop.restore(key) : drop.clear();
+  for (const side of ["crop_x", "crop_y", "crop_w", "crop_h"]) field(side).value = given.get(side) || field(side).dataset.default || "";
+  /** @type {any} */ (one("vr-crop")).draw();
+  const boxes = /** @type {HTMLInputElement[]} */ (Array.from(form.querySelectorAll("#facets input[type=checkbox]")));
+  for (const box of boxes) box.checked = given.getAll(box.name).includes(box.value);
+  const known = (/** @type {string} */ name, /** @type {string} */ value) => boxes.some((box) => box.name === name && box.value === value);
+  const facet = /^(category|brand|a\..+|in_stock)$/;
+  kept.replaceChildren(...[...given].filter(([name, value]) => KEPT.includes(name) || (facet.test(name) && !known(name, value))).map(hidden));
+}
+
+/** @param {[string, string]} pair */
+function hidden([name, value]) {
+  return Object.assign(document.createElement("input"), { type: "hidden", name, value });
+}
+
+/** @param {string} name @param {string[]} values */
+function keep(name, values) {
+  for (const old of Array.from(kept.children)) if (/** @type {HTMLInputElement} */ (old).name === name) old.remove();
+  kept.append(...values.map((value) => hidden([name, value])));
+}
 
 /** Search now. @param {"push" | "replace" | "none"} history */
 async function search(history) {
+  clearTimeout(timer);
   const given = asked();
-  if (history !== "none" && address(given) !== location.pathname + location.search) {
-    window.history[history === "push" ? "pushState" : "replaceState"](null, "", address(given));
+  const query = given.size ? `?${given}` : "";
+  if (history !== "none" && `/${query}` !== location.pathname + location.search) {
+    window.history[history === "push" ? "pushState" : "replaceState"](null, "", `/${query}`);
   }
-  const options = /** @type {RequestInit} */ ({});
-  if (picture) {
-    const body = new FormData();
-    body.append("image", picture, "picture");
-    for (const [name, value] of given) body.append(name, value);
-    Object.assign(options, { method: "POST", body });
-  }
-  await show(picture ? "/results" : `/results?${given}`, options, false);
+  await ask(form, `/results${query}`, results, "innerHTML");
 }
 
-/** Fetch results and put them in place; only the newest request may. @param {string} url @param {RequestInit} options @param {boolean} append */
-async function show(url, options, append) {
-  running?.abort();
-  const mine = (running = new AbortController());
-  const busy = setTimeout(() => results.setAttribute("aria-busy", "true"), PAUSE_MS);
-  try {
-    const limit = AbortSignal.any([mine.signal, AbortSignal.timeout(15_000)]);
-    const answer = await fetch(url, { ...options, signal: limit });
-    place(await answer.text(), append);
-  } catch (error) {
-    if (mine.signal.aborted) return;
-    fail(error instanceof DOMException ? "The service takes too long to answer." : "The service cannot be reached.");
-  } finally {
-    clearTimeout(busy);
-    if (running === mine) results.removeAttribute("aria-busy");
-  }
-}
-
-/** @param {string} html @param {boolean} append */
-function place(html, append) {
-  const parsed = new DOMParser().parseFromString(html, "text/html");
-  const fresh = parsed.querySelectorAll(".grid > li");
-  const grid = results.querySelector(".grid");
-  if (append && grid && fresh.length) {
-    grid.append(...fresh);
-    const more = parsed.querySelector(".more");
-    results.querySelector(".more")?.replaceWith(...(more ? [more] : []));
-    /** @type {HTMLElement | null} */ (grid.children[grid.children.length - fresh.length].querySelector("a"))?.focus();
-  } else {
-    results.replaceChildren(...parsed.body.childNodes);
-  }
-  const told = results.querySelector("[data-announce], [role=alert] p");
-  status.textContent = (told instanceof HTMLElement && (told.dataset.announce || told.textContent)) || "";
-}
-
-/** @param {string} sentence */
-function fail(sentence) {
-  const notice = document.createElement("div");
-  notice.className = "notice error";
-  notice.setAttribute("role", "alert");
-  const title = document.createElement("h1");
-  title.textContent = sentence;
-  const again = document.createElement("button");
-  again.className = "button";
-  again.textContent = "Try again";
-  again.addEventListener("click", () => search("none"));
-  const line = document.createElement("p");
-  line.append(again);
-  notice.append(title, line);
-  results.replaceChildren(notice);
+/** Go to an address of this page without leaving it. @param {URL} url */
+async function go(url) {
+  await fill(url.searchParams);
+  await search("push");
 }
 
 function soon() {
   clearTimeout(timer);
   timer = window.setTimeout(() => search("replace"), PAUSE_MS);
 }
+
+// ── asking the service ───────────────────────────────────────────────────
+
+/** Fetch a fragment, with the picture if there is one; a newer request of the same source replaces an older one.
+ * @param {HTMLElement} source @param {string} path @param {HTMLElement} target @param {string} swap */
+async function ask(source, path, target, swap) {
+  const turn = (turns.get(source) || 0) + 1;
+  turns.set(source, turn);
+  const busy = setTimeout(() => target.setAttribute("aria-busy", "true"), PAUSE_MS);
+  try {
+    await htmx.ajax(drop.picture ? "POST" : "GET", path, { source, target, swap });
+  } finally {
+    clearTimeout(busy);
+    if (turns.get(source) === turn) target.removeAttribute("aria-busy");
+  }
+}
+
+/** The address says everything; a body carries the picture alone. */
+function bodyOf() {
+  const body = new FormData();
+  if (drop.picture) body.append("image", drop.picture, "picture");
+  return body;
+}
+
+document.addEventListener("htmx:config:request", (event) => {
+  const { ctx } = /** @type {CustomEvent} */ (event).detail;
+  if ([form, results, whyBody].includes(ctx.sourceElement)) ctx.request.body = bodyOf();
+});
+
+document.addEventListener("htmx:error", (event) => {
+  const { ctx } = /** @type {CustomEvent} */ (event).detail;
+  if (![form, results, whyBody].includes(ctx?.sourceElement)) return;
+  const late = ctx.request.signal?.aborted;
+  fail(ctx.sourceElement === whyBody ? whyBody : results, late ? "The service takes too long to answer." : "The service cannot be reached.");
+});
+
+document.addEventListener("htmx:after:swap", (event) => {
+  const { ctx } = /** @type {CustomEvent} */ (event).detail;
+  if (ctx.target === results) placed();
+});
+
+/** What follows new results: say them, compare versions, give the focus back. */
+function placed() {
+  const version = results.querySelector("[data-version]")?.getAttribute("data-version");
+  if (version) stale(version);
+  for (const old of Array.from(kept.children)) if (!KEPT.includes(/** @type {HTMLInputElement} */ (old).name)) old.remove();
+  announce();
+  if (wantsFocus && (document.activeElement === document.body || !document.activeElement)) {
+    /** @type {HTMLElement | null} */ (results.querySelector("h1"))?.focus();
+  }
+  wantsFocus = false;
+}
+
+function announce() {
+  const told = results.querySelector("[data-announce], [role=alert] p");
+  status.textContent = (told instanceof HTMLElement && (told.dataset.announce || told.textContent)) || "";
+}
+
+/** @param {HTMLElement} place @param {string} sentence */
+function fail(place, sentence) {
+  const notice = document.createElement("div");
+  notice.className = "notice error";
+  notice.setAttribute("role", "alert");
+  const title = document.createElement("h1");
+  title.textContent = sentence;
+  const line = document.createElement("p");
+  line.textContent = "Nothing you entered is lost. ";
+  const again = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "Try again" });
+  again.addEventListener("click", () => search("none"));
+  notice.append(title, line, again);
+  place.replaceChildren(notice);
+}
+
+/** Say politely that there is a newer catalogue. @param {string} version */
+function stale(version) {
+  if (version === results.dataset.version) return;
+  /** @type {HTMLAnchorElement} */ (one("#stale-link")).href = location.href;
+  /** @type {HTMLElement} */ (one("#stale")).hidden = false;
+}
+
+async function look() {
+  if (document.visibilityState !== "visible" || !results.dataset.version) return;
+  try {
+    const answer = await fetch("/readyz");
+    if (answer.ok) stale((await answer.json()).version);
+  } catch {
+    // the next search says so, if it lasts
+  }
+}
+setInterval(look, LOOK_MS);
+document.addEventListener("visibilitychange", look);
 
 // ── weights ──────────────────────────────────────────────────────────────
 
@@ -129,119 +208,127 @@ function tellWeights() {
     if (output) output.textContent = shown(Number(slider.value));
   }
   for (const chip of form.querySelectorAll("button[name=preset]")) {
-    const pressed = sliders().every((slider) => Math.abs(wanted(chip, slider) - Number(slider.value)) < 0.005);
+    const weights = weightsIn(chip.getAttribute("data-weights") || "");
+    const pressed = sliders().every((slider) => Math.abs((weights.get(slider.name.slice(2)) || 0) - Number(slider.value)) < 0.005);
     chip.setAttribute("aria-pressed", String(pressed));
   }
 }
 
-/** @param {Element} chip @param {HTMLInputElement} slider */
-function wanted(chip, slider) {
-  const weights = new URLSearchParams((chip.getAttribute("data-weights") || "").replaceAll(":", "=").replaceAll(",", "&"));
-  return Number(weights.get(slider.name.slice(2)) || 0);
+/** @param {string} text such as colour:2,shape:1 @returns {Map<string, number>} */
+function weightsIn(text) {
+  return new Map(text.split(",").filter(Boolean).map((entry) => [entry.split(":")[0], Number(entry.split(":")[1]) || 0]));
 }
 
-// ── pictures ─────────────────────────────────────────────────────────────
-
-/** Shrink a picture before it is sent; what the browser cannot read goes as it is. @param {Blob} blob */
-async function shrink(blob) {
-  try {
-    const bitmap = await createImageBitmap(blob);
-    const ratio = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
-    if (ratio === 1 && blob.size < 500_000) return blob;
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(bitmap.width * ratio));
-    canvas.height = Math.max(1, Math.round(bitmap.height * ratio));
-    const context = canvas.getContext("2d");
-    if (!context) return blob;
-    context.fillStyle = "#fff"; // as the server does: transparent pixels lie on white
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    return await new Promise((done) => canvas.toBlob((small) => done(small || blob), "image/jpeg", 0.9));
-  } catch {
-    return blob;
+function markSwatch() {
+  for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input[name=swatch]"))) {
+    radio.checked = radio.value === field("colour").value;
   }
 }
 
-/** @param {Blob | null | undefined} blob */
-async function usePicture(blob) {
-  if (preview.src) URL.revokeObjectURL(preview.src);
-  preview.hidden = forget.hidden = !blob;
-  drop.classList.toggle("full", Boolean(blob));
-  picture = null;
-  if (blob) {
-    preview.src = URL.createObjectURL(blob);
-    picture = await shrink(blob);
-    field("product").value = "";
-  } else {
-    preview.removeAttribute("src");
-    file.value = "";
-  }
-  await search("push");
-}
-
-/** @param {string} name @returns {HTMLInputElement} */
-const field = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
-
-// ── events ───────────────────────────────────────────────────────────────
+// ── what visitors do ─────────────────────────────────────────────────────
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const chip = /** @type {SubmitEvent} */ (event).submitter;
   if (chip instanceof HTMLButtonElement && chip.name === "preset") {
-    for (const slider of sliders()) slider.value = String(wanted(chip, slider));
+    const weights = weightsIn(chip.dataset.weights || "");
+    for (const slider of sliders()) slider.value = String(weights.get(slider.name.slice(2)) || 0);
     tellWeights();
   }
-  clearTimeout(timer);
   search("push");
 });
 
 form.addEventListener("input", (event) => {
   const target = /** @type {HTMLInputElement} */ (event.target);
-  if (target === file) return;
+  if (target.type === "file") return;
   if (target.type === "range") tellWeights();
   if (target.name === "swatch") field("colour").value = target.value;
-  if (target.name === "colour") {
-    for (const radio of form.querySelectorAll("input[name=swatch]")) {
-      /** @type {HTMLInputElement} */ (radio).checked = /** @type {HTMLInputElement} */ (radio).value === target.value;
-    }
-  }
+  if (target.name === "colour") markSwatch();
   if (target.type !== "search" || !target.value) soon(); // typed words wait for Enter
 });
 
-file.addEventListener("change", () => file.files?.[0] && usePicture(file.files[0]));
-forget.addEventListener("click", () => usePicture(null));
-for (const name of ["dragenter", "dragover"]) {
-  drop.addEventListener(name, (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
-  });
-}
-for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
-// A picture dropped beside the field must not replace the page.
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  const dropped = event.dataTransfer?.files[0];
-  if (dropped) usePicture(dropped);
-});
-document.addEventListener("paste", (event) => {
-  const pasted = event.clipboardData?.files[0];
-  if (pasted) usePicture(pasted);
+document.addEventListener("vr-picture", () => {
+  keep("picture", drop.key ? [drop.key] : []);
+  if (drop.key) {
+    field("product").value = "";
+    for (const name of ["like", "unlike"]) keep(name, []);
+  }
+  search("push");
 });
 
-results.addEventListener("click", (event) => {
-  const link = event.target instanceof Element ? event.target.closest("a[data-more]") : null;
-  if (!(link instanceof HTMLAnchorElement)) return;
-  event.preventDefault();
-  const options = /** @type {RequestInit} */ ({});
-  if (picture) {
-    const body = new FormData();
-    body.append("image", picture, "picture");
-    for (const [name, value] of new URL(link.href).searchParams) body.append(name, value);
-    Object.assign(options, { method: "POST", body });
+document.addEventListener("click", (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  const copy = target?.closest("[data-copy]");
+  if (copy instanceof HTMLElement) copyFrom(copy);
+  const link = target?.closest("a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  const url = new URL(link.href);
+  if (link.dataset.go !== undefined) {
+    event.preventDefault();
+    why.close();
+    wantsFocus = true;
+    if (link.classList.contains("face") || link.closest(".side")) window.scrollTo(0, 0);
+    go(url);
+  } else if (link.dataset.more !== undefined) {
+    event.preventDefault();
+    showMore(link, url);
+  } else if (link.dataset.why !== undefined) {
+    event.preventDefault();
+    explain(url);
+  } else if (link.dataset.export !== undefined && drop.picture) {
+    event.preventDefault();
+    save(url);
   }
-  show(picture ? "/results" : "/results" + new URL(link.href).search, options, true);
 });
+
+/** @param {HTMLAnchorElement} link @param {URL} url */
+async function showMore(link, url) {
+  const last = /** @type {HTMLElement} */ (link.closest("li"));
+  const before = last.previousElementSibling;
+  url.searchParams.set("part", "more");
+  await ask(results, `/results${url.search}`, last, "outerHTML");
+  /** @type {HTMLElement | null | undefined} */ (before?.nextElementSibling?.querySelector("a"))?.focus();
+}
+
+/** @param {URL} url */
+async function explain(url) {
+  await ask(whyBody, url.pathname + url.search, whyBody, "innerHTML");
+  if (!why.open) why.showModal();
+  why.scrollTop = 0;
+}
+
+/** Save what a POST answers as a file. @param {URL} url */
+async function save(url) {
+  const answer = await fetch(url, { method: "POST", body: bodyOf() });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = "similar.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** @param {HTMLElement} button */
+async function copyFrom(button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy || "");
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Select the text and copy it";
+  }
+  status.textContent = button.textContent;
+  setTimeout(() => (button.textContent = label), 2000);
+}
+
+one("#whole").addEventListener("click", () => {
+  const crop = /** @type {any} */ (one("vr-crop"));
+  crop.reset();
+  crop.told();
+});
+one("#keys").addEventListener("click", () => help.showModal());
+for (const dialog of [why, help]) {
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
+}
 
 /** Pictures that cannot be shown leave a sign in their place. @param {EventTarget | null} image */
 function lost(image) {
@@ -252,35 +339,15 @@ function lost(image) {
 document.addEventListener("error", (event) => lost(event.target), true); // it does not bubble
 for (const image of document.images) if (image.complete && image.currentSrc && !image.naturalWidth) lost(image);
 
-/** Move over the grid with the arrow keys. */
-results.addEventListener("keydown", (event) => {
-  const faces = /** @type {HTMLElement[]} */ (Array.from(results.querySelectorAll(".face")));
-  const at = faces.indexOf(/** @type {HTMLElement} */ (event.target));
-  if (at < 0) return;
-  const top = faces[0].getBoundingClientRect().top;
-  const columns = faces.filter((face) => Math.abs(face.getBoundingClientRect().top - top) < 8).length;
-  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
-  if (step === undefined || !faces[at + step]) return;
-  event.preventDefault();
-  faces[at + step].focus();
+window.addEventListener("popstate", async () => {
+  await fill(new URLSearchParams(location.search));
+  await search("none");
 });
 
-document.addEventListener("keydown", (event) => {
-  const target = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (target instanceof HTMLElement && target.closest("input, select, textarea")) return;
-  const wantedField = { "/": "text", u: "image" }[event.key];
-  if (!wantedField) return;
-  event.preventDefault();
-  panel.open = true;
-  wantedField === "image" ? file.click() : field(wantedField).focus();
-});
-
-window.addEventListener("popstate", () => location.reload());
-
-document.documentElement.classList.add("js");
 const narrow = window.matchMedia("(max-width: 62rem)");
 const fold = () => (panel.open = !narrow.matches);
 narrow.addEventListener("change", fold);
 fold();
 tellWeights();
+const opened = new URLSearchParams(location.search).get("picture");
+if (opened) drop.restore(opened).then((/** @type {boolean} */ there) => there && search("none"));

@@ -1,0 +1,146 @@
+"""Screenshots of the page's screens and states, on the drawn shop.
+
+`python benchmarks/screens.py [INDEXES] [CATALOG]` serves the shop that `make demo` draws and indexes, and
+writes docs/console/*.webp. It needs chromium and Playwright (the extra `dev`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "console"
+PATIENCE_MS = 400_000
+# The page gives up after 15 seconds; the first search of a service that has just started may take longer.
+PATIENT = "document.addEventListener('DOMContentLoaded', () => { htmx.config.defaultTimeout = 400000 })"
+WIDE, PHONE = (1400, 900), (390, 844)
+
+
+@contextmanager
+def serving(indexes: Path, data: Path) -> Iterator[str]:
+    """Serve an index on a free port; give the address."""
+    command = [sys.executable, "-m", "vision_rec.cli", "serve", "--port", "0"]
+    command += ["--indexes", str(indexes), "--data", str(data)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: [lines.put(line) for line in process.stderr], daemon=True).start()
+    try:
+        while True:
+            line = lines.get(timeout=300)
+            if '"url"' in line:
+                yield json.loads(line)["url"]
+                break
+    finally:
+        process.terminate()
+        process.wait(200)
+
+
+class Camera:
+    """Opens pages and writes what they show."""
+
+    def __init__(self, browser: Browser, out: Path) -> None:
+        self.browser, self.out = browser, out
+
+    @contextmanager
+    def page(self, size: tuple[int, int] = WIDE, scheme: str = "light") -> Iterator[Page]:
+        """Open a page of a size in light or dark."""
+        context = self.browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(PATIENT)
+        yield context.new_page()
+        context.close()
+
+    def take(self, page: Page, name: str) -> None:
+        """Write a screenshot, as soon as all pictures in sight are there."""
+        page.wait_for_function(
+            "() => !document.querySelector('[aria-busy]') && [...document.images]"
+            ".filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
+            ".every(i => i.complete)"
+        )
+        page.mouse.move(0, 0)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        path = self.out / f"{name}.webp"
+        picture.convert("RGB").save(path, "WEBP", quality=78, method=6)
+        print(path.name, path.stat().st_size // 1024, "KiB")
+
+
+def main() -> None:
+    """Write all screenshots."""
+    given = [Path(text) for text in sys.argv[1:]]
+    indexes, catalog = (given + [ROOT / "indexes", ROOT / "catalog"][len(given) :])[:2]
+    OUT.mkdir(parents=True, exist_ok=True)
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as empty, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=binary, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
+        )
+        camera = Camera(browser, OUT)
+        with serving(indexes, Path(empty) / "var") as url:
+            shop(camera, url, catalog)
+        with serving(Path(empty) / "indexes", Path(empty) / "var") as url, camera.page() as page:
+            page.goto(url)
+            page.get_by_text("No catalogue yet").wait_for()
+            camera.take(page, "first-run")
+        browser.close()
+
+
+def shop(camera: Camera, url: str, catalog: Path) -> None:
+    """Take the screens of a shop with products."""
+    pictures = sorted((catalog / "images").glob("*.jpg"))
+    chosen = pictures[len(pictures) // 3]
+    with camera.page() as page:
+        page.goto(url)
+        camera.take(page, "start")
+        page.locator(".face").nth(2).click()
+        page.locator(".kicker").wait_for()
+        click(page, ".card:nth-child(2) [data-go=more]", lambda: page.locator(".tags .like").wait_for())
+        click(page, ".card:nth-child(5) [data-go=less]", lambda: page.locator(".tags .unlike").wait_for())
+        camera.take(page, "examples")
+        page.locator(".card [data-why]").first.click()
+        page.locator("dialog#why[open] tfoot td").wait_for()
+        camera.take(page, "why")
+    with camera.page() as page:
+        page.goto(url)
+        page.set_input_files("#image", chosen)
+        page.locator("#results h1", has_text="Like your picture").wait_for()
+        page.locator("[name=crop_y]").evaluate("field => { field.value = 12 }")
+        page.locator("[name=crop_h]").evaluate("field => { field.value = 62 }")
+        page.locator("[name=crop_x]").evaluate(
+            "field => { field.value = 15; field.dispatchEvent(new Event('input', {bubbles: true})) }"
+        )
+        page.locator(".tags", has_text="the picture").wait_for()
+        camera.take(page, "picture")
+    with camera.page(scheme="dark") as page:
+        page.goto(f"{url}/?text=striped+mug&view=list&in_stock=1")
+        camera.take(page, "list-dark")
+    with camera.page() as page:
+        page.goto(f"{url}/?text=mug&price_max=1&in_stock=1")
+        camera.take(page, "nothing")
+    with camera.page(PHONE) as page:
+        page.goto(f"{url}/?text=mug")
+        camera.take(page, "phone")
+
+
+def click(page: Page, selector: str, then: Callable[[], None]) -> None:
+    """Click and wait for what follows."""
+    page.locator(selector).click()
+    then()
+
+
+if __name__ == "__main__":
+    main()
