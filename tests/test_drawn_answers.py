@@ -20,10 +20,10 @@ def shop(tmp_path_factory):
     return specs, encoder.encode_pictures(pictures)
 
 
-# The goal is 0.95 for both. Shape reaches 0.92 on the 1,000 products of the demo: jackets and sweaters are
-# still taken for each other. Here the pictures are drawn small, and there are fewer of each article.
+# Measured on the 1,000 products of the demo: 0.997 and 0.967 (docs/encoder.md). Here the pictures are drawn
+# small, and there are fewer of each article, so that shape reaches 0.945.
 @pytest.mark.parametrize(
-    ("block", "factor", "least"), [("colour", "colour", 0.95), ("shape", "article", 0.85)]
+    ("block", "factor", "least"), [("colour", "colour", 0.95), ("shape", "article", 0.93)]
 )
 def test_one_factor_alone_comes_first(shop, block, factor, least):
     specs, blocks = shop
@@ -35,7 +35,7 @@ def test_one_factor_alone_comes_first(shop, block, factor, least):
 def test_style_alone_finds_patterns(shop):
     specs, blocks = shop
     patterns = [spec.pattern for spec in specs]
-    assert same_label_precision(blocks["style"], patterns).micro >= 0.6
+    assert same_label_precision(blocks["style"], patterns).micro >= 0.9
     # The other blocks know much less of the pattern: the heads do not carry each other's meaning.
     assert same_label_precision(blocks["shape"], patterns).micro <= 0.45
 

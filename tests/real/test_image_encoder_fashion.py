@@ -28,7 +28,7 @@ def test_products(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("block", "label", "least"), [("shape", "article", 0.70), ("colour", "colour", 0.50)]
+    ("block", "label", "least"), [("shape", "article", 0.76), ("colour", "colour", 0.57)]
 )
 def test_each_block_knows_its_own(test_products, block, label, least):
     blocks, labels = test_products
