@@ -231,7 +231,7 @@ def test_the_answer_has_the_fields_of_the_contract(rec):
             list(item)
             == (
                 "id title link image brand category price currency availability group_id score parts missing "
-                "boost lexical pinned rules reasons"
+                "boost lexical pinned rules effects rank_without_rules reasons"
             ).split()
         )
         assert sum(item["parts"].values()) == pytest.approx(item["score"], abs=1e-5)

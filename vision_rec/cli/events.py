@@ -26,7 +26,7 @@ def import_file(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Store the events of a file; importing it again changes nothing.
+    """Store the events of a file, each once.
 
     Columns: product_id, type (view where absent), user_id, session_id, at and others, by common names.
     """
@@ -58,7 +58,7 @@ def export_file(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .csv, .jsonl or .parquet.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write all events to a file, users and sessions as pseudonyms."""
+    """Write all events to a file, under pseudonyms."""
     from vision_rec.cli.output import write_json, write_line
     from vision_rec.events import EventLog
     from vision_rec.events.files import export_events

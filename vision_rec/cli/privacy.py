@@ -20,7 +20,7 @@ def export_user(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write all events of a user; to stdout one JSON object a line."""
+    """Write all events of a user."""
     from vision_rec.cli.output import output_lines, write_json, write_line
     from vision_rec.events import EventLog
     from vision_rec.events.files import event_to_json, export_events
@@ -42,7 +42,7 @@ def export_user(
 
 
 def erase_user(common: Common, user: User, as_json: AsJson = False) -> None:
-    """Erase all that is stored of a user, to the last byte.
+    """Erase all that is stored of a user.
 
     Events of before that are sent or imported again are refused.
     """

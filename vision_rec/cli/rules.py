@@ -46,7 +46,7 @@ Side = Annotated[str, typer.Argument(help="draft, current or a version's number.
 
 
 def list_rules(common: Common, as_json: AsJson = False) -> None:
-    """List the rules of the draft, the first to act first."""
+    """List the rules of the draft, as they act."""
     from vision_rec.cli.output import remark, write_json, write_table
 
     overview = _desk(common).overview(_catalogue(common))
