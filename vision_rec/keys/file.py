@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -17,15 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vision_rec.errors import IncompatibleError, IntegrityError, LockedError, ResourceError, UnavailableError
+from vision_rec.errors import IncompatibleError, IntegrityError, LockedError, UnavailableError
 from vision_rec.failpoints import failpoint
+from vision_rec.keys.disk import disk_errors
 from vision_rec.keys.ring import SCOPES, ApiKey, KeyRing
 
 FORMAT = 1
 MAX_BYTES = 1 << 20
 LOCK_SECONDS = 10.0  # a change takes milliseconds; whoever holds the lock longer is stuck
 _FIELDS = {"id", "name", "scopes", "digest", "created_at", "expires_at", "revoked_at"}
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 Signature = tuple[int, int, int]
 
@@ -70,7 +69,7 @@ class KeyFile:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other writers away for the time of one change; raises LockedError where one is stuck."""
-        with self._disk_errors():
+        with disk_errors(self.path, "the keys are as before"):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             descriptor = os.open(self.path.with_name("keys.lock"), flags, 0o600)
@@ -87,7 +86,7 @@ class KeyFile:
     def write(self, ring: KeyRing) -> None:
         """Replace the file by `ring`, in one step for every reader; call it under `locked`."""
         beside = self.path.with_name(f".keys.json.{os.getpid()}")
-        with self._disk_errors():
+        with disk_errors(self.path, "the keys are as before"):
             try:
                 descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
@@ -101,17 +100,6 @@ class KeyFile:
                 with suppress(FileNotFoundError):
                     beside.unlink()
             _sync(self.path.parent)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise ResourceError(f"no space to write {self.path}; the keys are as before") from error
-            raise UnavailableError(
-                f"{self.path} cannot be written: {error.strerror or error}; the keys are as before"
-            ) from error
 
 
 def _text(ring: KeyRing) -> str:

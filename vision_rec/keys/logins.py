@@ -5,24 +5,21 @@ The file's name is the SHA-256 of the token in the browser's cookie: who reads t
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision_rec.errors import ResourceError, UnavailableError
+from vision_rec.keys.disk import disk_errors
 from vision_rec.keys.ring import digest_of
 
 MAX_LOGINS = 1000  # of all keys together; the oldest end first
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _WRITTEN_BY = 60.0  # seconds after which a file that cannot be read was left by a crash
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Logins:
         Raises ResourceError or UnavailableError where the folder cannot be written.
         """
         token = secrets.token_urlsafe(32)
-        with self._disk_errors():
+        with disk_errors(self.folder, "nobody was logged in"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep(now)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -63,7 +60,7 @@ class Logins:
     def end(self, token: str) -> None:
         """Log out; nothing happens where that login has ended already."""
         if _TOKEN.fullmatch(token):
-            with self._disk_errors(), suppress(FileNotFoundError):
+            with disk_errors(self.folder, "nobody was logged in"), suppress(FileNotFoundError):
                 self._path(token).unlink()
 
     def _path(self, token: str) -> Path:
@@ -80,15 +77,6 @@ class Logins:
                 path.unlink(missing_ok=True)
         for _, path in sorted(alive)[: max(0, len(alive) - MAX_LOGINS + 1)]:
             path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise ResourceError(f"no space to write {self.folder}; nobody was logged in") from error
-            raise UnavailableError(f"{self.folder} cannot be written: {error.strerror or error}") from error
 
 
 def _is_old(path: Path) -> bool:
