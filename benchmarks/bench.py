@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ def machine() -> str:
         model = names[0] if names else model
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    return f"{model}, {cores} cores, {gigabytes:.0f} GiB, Python {platform.python_version()}, no GPU used"
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else "no GPU used"
+    return f"{model}, {cores} cores, {gigabytes:.0f} GiB, Python {platform.python_version()}, {gpu}"
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -21,6 +21,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from vision_rec.access import create_key
+from vision_rec.merchandise import RuleDesk
+from vision_rec.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "console"
 PATIENCE_MS = 400_000
@@ -92,6 +96,13 @@ def main() -> None:
         camera = Camera(browser, OUT)
         with serving(indexes, Path(empty) / "var") as url:
             shop(camera, url, catalog)
+            rules(camera, url)
+        key = create_key(Path(empty) / "keyed", "Window displays", ["search"]).token
+        desk = RuleDesk(Settings(paths={"data": Path(empty) / "keyed"}))
+        desk.store.create({"effect": "filter", "filters": ["in_stock=true"], "name": "Only in stock"}, "Ana")
+        desk.store.publish("Ana", note="Spring window")
+        with serving(indexes, Path(empty) / "keyed") as url:
+            login(camera, url, key)
         with serving(Path(empty) / "indexes", Path(empty) / "var") as url, camera.page() as page:
             page.goto(url)
             page.get_by_text("No catalogue yet").wait_for()
@@ -134,6 +145,72 @@ def shop(camera: Camera, url: str, catalog: Path) -> None:
     with camera.page(PHONE) as page:
         page.goto(f"{url}/?text=mug")
         camera.take(page, "phone")
+
+
+def rules(camera: Camera, url: str) -> None:
+    """Take the screens of rules, from a pin in Explore to the history."""
+    with camera.page() as page, camera.page() as other:
+        page.goto(f"{url}/?text=striped+mug")
+        pin = page.locator(".card:nth-child(6) [data-effect=pin]")
+        ids = [face.split("product=")[1].split("&")[0] for face in hrefs(page)]
+        some = [
+            {"effect": "hide", "products": [ids[3]], "name": "Recalled"},
+            {"effect": "boost", "filters": {"brand": ["Claybourne"]}, "strength": 0.15, "name": "Our brand"},
+            {"effect": "pin", "products": ["GONE-001"], "name": "Last winter", "ends_at": "2026-02-01"},
+        ]
+        for body in some:
+            page.request.post(f"{url}/v1/rules", data=body)
+        page.request.post(f"{url}/v1/rules/publish", data={"note": "Spring window"})
+        for _ in range(4):
+            page.request.get(f"{url}/v1/products/{ids[0]}/similar")
+        pin.click()
+        page.get_by_label("To place").fill("1")
+        page.get_by_label("Name, for you").fill("Mug of the month")
+        page.locator("#preview .compare").first.wait_for()
+        camera.take(page, "rule-edit")
+        page.get_by_role("button", name="Save to the draft").click()
+        page.locator(".done").wait_for()
+        camera.take(page, "rules")
+        page.get_by_role("link", name="Edit Mug of the month").click()
+        page.locator("#editor").wait_for()
+        other.goto(page.url)
+        other.get_by_label("To place").fill("2")
+        other.get_by_role("button", name="Save to the draft").click()
+        other.locator(".done").wait_for()
+        page.get_by_label("To place").fill("3")
+        page.get_by_role("button", name="Save to the draft").click()
+        page.get_by_role("alert").wait_for()
+        page.locator(".plain").wait_for()
+        camera.take(page, "rule-conflict")
+        page.get_by_role("button", name="Save to the draft").click()
+        page.get_by_role("button", name="Publish", exact=True).click()
+        page.locator(".done").wait_for()
+        page.goto(f"{url}/rules/history?version=2")
+        camera.take(page, "rules-history")
+        page.goto(f"{url}/?text=striped+mug")
+        page.locator(".face").first.focus()
+        page.keyboard.press("ArrowRight")
+        camera.take(page, "pinned")
+    with camera.page(PHONE, scheme="dark") as page:
+        page.goto(f"{url}/rules")
+        camera.take(page, "rules-phone")
+
+
+def login(camera: Camera, url: str, key: str) -> None:
+    """Take the sign-in, and the rules as who may only look sees them."""
+    with camera.page() as page:
+        page.goto(f"{url}/rules")
+        camera.take(page, "login")
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("Read only").wait_for()
+        camera.take(page, "read-only")
+
+
+def hrefs(page: Page) -> list[str]:
+    """Return where the cards lead."""
+    found: list[str] = page.evaluate("() => [...document.querySelectorAll('.face')].map(face => face.href)")
+    return found
 
 
 def click(page: Page, selector: str, then: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -186,7 +187,25 @@ def test_a_value_named_twice_in_a_row_counts_once(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["price", "in_stock", "colour", "title"])
+def test_the_price_facet_counts_bands(tmp_path):
+    prices = [None, 1, 2, 4, 5, 19, 20, 21, 49, 50, 90, 400]
+    products = [Product(str(i), "t", price=None if p is None else Decimal(p)) for i, p in enumerate(prices)]
+    table = table_of(tmp_path, [product_to_record(product) for product in products])
+    assert table.price_bands == ((-math.inf, 4.5), (4.5, 20), (20, 50), (50, math.inf))
+    counted = table.facets(["price"], table.mask(None))["price"]
+    # A price at an edge is in both bands, as in both filters.
+    assert counted == {"..4.5": 3, "4.5..20": 3, "20..50": 4, "50..": 3}
+    for name, count in counted.items():
+        low, high = name.split("..")
+        ends = [f"price>={low}"] * bool(low) + [f"price<={high}"] * bool(high)
+        assert len(passing(table, *ends)) == count
+    cheap = table.facets(["price"], table.mask(Filters.parse(["price<=4"])))["price"]
+    assert cheap == {"..4.5": 3, "4.5..20": 0, "20..50": 0, "50..": 0}
+    few = table_of(tmp_path, [product_to_record(product) for product in products[:6]])
+    assert few.facets(["price"], few.mask(None)) == {"price": {}}
+
+
+@pytest.mark.parametrize("name", ["rating", "in_stock", "colour", "title"])
 def test_unknown_facets_are_refused(table, name):
     with pytest.raises(InputError, match=f"no facet '{name}'; allowed are"):
         table.facets([name], table.mask(None))

@@ -11,21 +11,21 @@ from vision_rec.cli import exits
 from vision_rec.cli.exits import EXIT_CODES, one_line, reported
 
 COMMANDS = (
-    "demo reindex similar search export-similar export-onnx evaluate serve doctor versions train config "
+    "demo reindex similar search export-similar export-onnx evaluate evaluate-sessions audience serve doctor health versions train config "
     "events privacy keys rules"
 ).split()
-LATER = "bench evaluate-sessions"
+LATER = "bench"
 COMMON = ("--indexes", "--data", "--config", "--verbose", "--quiet")
 
 
 def leaf_commands():
     groups = {
         "versions": "list verify diff activate prune",
-        "train": "image",
+        "train": "image session",
         "config": "show",
         "events": "import export",
         "privacy": "export erase",
-        "keys": "create list revoke",
+        "keys": "create list rotate revoke",
         "rules": "list add remove publish diff undo history check",
     }
     return [
@@ -76,6 +76,8 @@ def test_version(cli):
         (["keys", "create", "--name", "shop", "--scope", "serch"], "'serch'"),
         (["keys", "create", "--name", "shop", "--scope", "search", "--expires", "soon"], "'soon'"),
         (["keys", "revoke", "0123456789ab"], "there is no key"),
+        (["keys", "rotate", "nobody"], "there is no valid key"),
+        (["keys", "rotate", "nobody", "--grace", "-1"], "--grace"),
         (["config", "show", "--config", "no.toml"], "no.toml"),
         (["search", "--output", "o.jsonl", "--text", "a"], "--batch"),
         (["search", "--batch", "no.jsonl"], "no.jsonl"),

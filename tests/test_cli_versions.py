@@ -69,6 +69,7 @@ def test_diff_says_what_came_and_went_and_how_lists_moved(cli, place, two):
     assert same["probes"] == 78  # no more than there are
     text = cli("versions", "diff", old, new, *place.common).out
     assert "in: 2 NEW1, NEW2" in text and "out: 4 " in text and "top 10 the same: " in text
+    assert "changed: " in text and isinstance(found["changed"], list)
 
 
 def test_verify_names_the_damaged_file(cli, place, two):

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from vision_rec import Filters, Query, Recommender
 from vision_rec.recommend.checks import check_query
-from vision_rec.service import create_app, schemas
+from vision_rec.service import create_app, schemas, version_schemas
 from vision_rec.types import Product
 
 ANSWER = set("request_id version weights took_ms degraded empty_reason facets items".split())
@@ -264,6 +264,7 @@ def test_facets_examples_and_colour(doors):
 REFUSED = {
     **{"k": [201, 0, 1.5, "3"], "offset": [-1], "max_per_group": [-1], "min_score": ["high"]},
     **{"diversity": [1.1], "session_share": [-0.1], "rating_boost": [2], "exclude_own_group": ["no"]},
+    **{"session_model": ["newest"]},
     **{"weights": [{"colour": -1}, {"taste": 1}, {}], "preset": ["none"], "crop": [[0, 0, 1]]},
     **{"filters": [{"colour": ["red"]}], "facets": [["price"]], "recent": ["mug-red"], "examples": [[{}]]},
     **{"text": ["x" * 513], "exclude": [["a"] * 1001], "nonsense": [1], "colour": ["x"]},
@@ -335,8 +336,8 @@ def test_answers_are_what_the_document_declares(doors):
     for model, sent in (
         (schemas.Answer, answer),
         (schemas.Item, answer["items"][0]),
-        (schemas.Versions, versions),
-        (schemas.VersionInfo, versions["versions"][0]),
+        (version_schemas.Versions, versions),
+        (version_schemas.VersionInfo, versions["versions"][0]),
         (schemas.Aspects, aspects),
         (schemas.AspectInfo, aspects["aspects"][0]),
         (schemas.ProductPage, doors.client.get("/v1/products").json()),

@@ -17,6 +17,7 @@ from vision_rec.fusion import (
     edit,
     explain,
     fuse,
+    mix,
     present,
     resolve_weights,
     scale,
@@ -182,6 +183,21 @@ def test_a_blend_has_unit_blocks_and_leaves_absent_ones_to_the_other(seed, share
         assert norm == pytest.approx(1.0 if a[part].any() or b[part].any() else 0.0, abs=1e-5)
         if not a[part].any():
             np.testing.assert_allclose(mixed[part], b[part], atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_mix_points_where_the_blend_does_and_is_as_sure_as_its_sources(share):
+    a, b = random_rows(11, 2, lacking=0.4)
+    sure = np.random.default_rng(4).uniform(0.2, 1.0, size=len(LAYOUT.names))
+    for name, norm in zip(LAYOUT.names, sure, strict=True):
+        b[LAYOUT.slice(name)] *= norm
+    mixed = mix(LAYOUT, a, b, share)
+    blended = blend(LAYOUT, [a, b], [1 - share, share])
+    for name, norm in zip(LAYOUT.names, sure, strict=True):
+        part = LAYOUT.slice(name)
+        has = a[part].any(), b[part].any()
+        whole = (1 - share) + share * norm if all(has) else norm if has[1] else float(has[0])
+        np.testing.assert_allclose(mixed[part], whole * blended[part], atol=1e-6)
 
 
 def test_blends_that_cancel_out_are_zero_and_negative_shares_push_away():

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from vision_rec.access import MAX_NAME, Access, create_key, list_keys, parse_expiry, parse_scopes, revoke_key
+from vision_rec.access import (
+    MAX_NAME,
+    Access,
+    create_key,
+    list_keys,
+    parse_expiry,
+    parse_scopes,
+    revoke_key,
+    rotate_key,
+)
 from vision_rec.errors import InputError, NotFoundError
 from vision_rec.keys import SCOPES, KeyFile, KeyRing, Logins, logins, make_key, ring
 from vision_rec.settings import Settings
@@ -272,6 +281,47 @@ def test_a_login_ends_with_its_key(tmp_path):
     assert access.of_login(entry.token) is None
 
 
+def test_a_rotated_key_has_a_successor_and_an_end(tmp_path):
+    end = datetime.now(UTC).replace(microsecond=0) + 10 * WEEK
+    old = create_key(tmp_path, "shop", ["search", "merch"], expires_at=end)
+    other = create_key(tmp_path, "Ops", ["admin"])
+    done = rotate_key(tmp_path, " shop ", grace=timedelta(hours=2))
+    assert done.new.token != old.token and done.old.id == old.key.id and done.old.digest == old.key.digest
+    assert (done.new.key.name, done.new.key.scopes, done.new.key.expires_at) == ("shop", old.key.scopes, end)
+    access = access_to(tmp_path)
+    assert [access.check(token).reason for token in (old.token, done.new.token, other.token)] == [""] * 3
+    login = access.log_in(access.check(old.token).key)
+    access.time[0] += timedelta(hours=2, seconds=1)
+    assert access.check(old.token).reason == "expired" and access.of_login(login.token) is None
+    assert access.check(done.new.token).key == done.new.key and access.check(other.token).key == other.key
+
+
+def test_a_rotation_shortens_lives_and_never_lengthens_them(tmp_path):
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    create_key(tmp_path, "shop", ["search"], expires_at=soon)
+    assert rotate_key(tmp_path, "shop").old.expires_at == soon
+    create_key(tmp_path, "Ops", ["admin"])
+    assert rotate_key(tmp_path, "Ops", grace=timedelta(0)).old.state(datetime.now(UTC)) == "expired"
+
+
+def test_only_one_valid_key_can_be_meant(tmp_path, monkeypatch):
+    with pytest.raises(NotFoundError, match="there are: none"):
+        rotate_key(tmp_path, "shop")
+    assert not list(tmp_path.iterdir())
+    one, two = (create_key(tmp_path, "shop", ["search"]) for _ in range(2))
+    with pytest.raises(InputError, match=f"{one.key.id}, {two.key.id}"):
+        rotate_key(tmp_path, "shop")
+    revoke_key(tmp_path, one.key.id)
+    assert rotate_key(tmp_path, "shop").old.id == two.key.id
+    with pytest.raises(NotFoundError):
+        rotate_key(tmp_path, one.key.id)
+    with pytest.raises(InputError, match="0 or more"):
+        rotate_key(tmp_path, "shop", grace=timedelta(seconds=-1))
+    monkeypatch.setattr("vision_rec.access.MAX_KEYS", 3)
+    with pytest.raises(InputError, match="the limit"):
+        rotate_key(tmp_path, two.key.id)
+
+
 # ── command line ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -295,6 +345,19 @@ def test_create_list_revoke(cli, tmp_path):
     assert "is revoked since" in cli("keys", "revoke", made["id"], *data).out
     table = cli("keys", "list", *data).out.splitlines()
     assert [line.split()[3] for line in table] == ["state", "valid", "revoked"]
+
+
+def test_rotate(cli, tmp_path):
+    data = ["--data", tmp_path]
+    old = cli("keys", "create", "--name", "shop", "--scope", "search,events", "--expires", "90d", *data)
+    ran = cli("keys", "rotate", "shop", *data)
+    assert ran.code == 0 and re.fullmatch(r"vrk_\w{77}\n", ran.out) and ran.out != old.out
+    assert "not shown again" in ran.err and "is valid until" in ran.err and old.out.strip() not in ran.err
+    assert cli("keys", "rotate", "shop", *data).code != 0  # two are valid now: which one is not said
+    now = cli("keys", "rotate", ran.out[4:16], "--grace", "0", "--json", *data).json
+    assert now["name"] == "shop" and now["scopes"] == ["search", "events"] and now["key"].startswith("vrk_")
+    assert now["replaces"]["id"] == ran.out[4:16] and now["replaces"]["state"] == "expired"
+    assert [key.state(datetime.now(UTC)) for key in list_keys(tmp_path)] == ["valid", "expired", "valid"]
 
 
 def test_a_damaged_file_is_told_with_its_cure_and_exit_code_5(cli, tmp_path):

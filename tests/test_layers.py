@@ -22,8 +22,8 @@ PACKAGE = Path(vision_rec.__file__).parent
 GROUND = set("errors types fusion filters settings records failpoints outfile".split())
 ROOMS = set("feeds images keys fetch catalog lexical rules encoders index sessions sample".split())
 USE_CASES = set(
-    "access answers aspects batch compare demo diagnose evaluate events export export_onnx "
-    "merchandise pictures recommend reindex rerank training".split()
+    "access answers aspects audience batch compare demo diagnose evaluate evaluate_sessions events export export_onnx "
+    "health merchandise pictures recommend reindex rerank training versions".split()
 )
 DOORS = {"service", "cli"}
 
@@ -31,12 +31,16 @@ DOORS = {"service", "cli"}
 BETWEEN_USE_CASES = {
     "recommend": {"rerank", "reindex"},  # Recommender.build reindexes; it is wired there
     "batch": {"recommend"},
+    "audience": {"recommend", "events"},  # users' acts in the space of a version's rows
     "evaluate": {"recommend", "batch"},
+    "evaluate_sessions": {"events"},  # events of files, checked as those of calls are
     "export": {"recommend"},
     "demo": {"reindex"},
+    "health": {"recommend"},  # the version that is checked, and its similar lists
     "merchandise": {"recommend"},  # the catalogue that rules are checked against, and previews
+    "versions": {"compare"},
     "diagnose": {"demo", "access"},  # whether the port is free, and which keys there are
-    "training": {"aspects"},  # the table of what blocks know
+    "training": {"aspects", "events"},  # the table of what blocks know; events read from files are checked
 }
 # What a door may import beside the ground and the use cases.
 OF_DOORS = {
@@ -75,6 +79,7 @@ ALLOWED_FAMILIES = {
     "training": {"torch", "scipy", "pillow", "safetensors", "teacher"},
     "service": {"web"},
     "cli": {"terminal"},
+    "evaluate_sessions.rankers": {"scipy"},  # tables of visitors × products are sparse
     "export": {"tables"},  # it writes Parquet and nothing else
     "events": {"tables"},  # so does its export
     "diagnose.machine": {"faiss", "torch", "pillow"},  # it looks whether they work

@@ -10,7 +10,6 @@ from fake_shop import LAYOUT, FakeEncoders, drawn_products, publish, row_of
 from vision_rec import Recommender
 from vision_rec.errors import InputError, NotFoundError, UnavailableError
 from vision_rec.events import EventLog
-from vision_rec.fusion import unit_blocks
 from vision_rec.sessions import RecencyMean
 from vision_rec.types import Product
 
@@ -85,12 +84,12 @@ def test_stored_views_say_what_recent_views_say(rec, log):
 def test_events_before_the_given_views_are_older(rec, log):
     send(log, "blue-mug-plain-M", "red-lamp-plain-M")
     both = rec.recommend(user_id="ann", recent=["blue-mug-plain-M", "green-bag-striped-M"], k=5)
-    row = RecencyMean().encode(
+    row = RecencyMean(layout=LAYOUT).encode(
         np.stack([ROWS[[p.id for p in PRODUCTS].index(i)] for i in
                   ("red-lamp-plain-M", "blue-mug-plain-M", "green-bag-striped-M")])[None],
         np.array([3]),
     )[0]  # fmt: skip
-    expected = unit_blocks(LAYOUT, row)
+    expected = row  # views that disagree are less sure: their block is shorter
     best = both[0]
     stored = ROWS[[p.id for p in PRODUCTS].index(best.product.id)]
     for name in LAYOUT.names:
@@ -172,13 +171,12 @@ def test_the_reason_is_the_view_without_which_it_would_score_least(rec, log):
     titles = {p.id: p.title for p in PRODUCTS}
     views = ("blue-mug-plain-M", "red-lamp-striped-M")
     rows = {p.id: row for p, row in zip(PRODUCTS, ROWS, strict=True)}
-    encoder = RecencyMean()
+    encoder = RecencyMean(layout=LAYOUT)
 
     def score(kept, item):
         row = encoder.encode(np.stack([rows[i] for i in kept])[None], np.array([len(kept)]))[0]
-        blocks = unit_blocks(LAYOUT, row)
         return sum(
-            answer.weights[name] * float(blocks[LAYOUT.slice(name)] @ rows[item][LAYOUT.slice(name)])
+            answer.weights[name] * float(row[LAYOUT.slice(name)] @ rows[item][LAYOUT.slice(name)])
             for name in LAYOUT.names
         )
 

@@ -328,9 +328,10 @@ def test_missing_files_are_named(shop, what):
             shop.run(**options)
 
 
-def test_views_are_noted(shop):
+def test_a_file_without_views_is_noted(shop):
     (shop.root / "views.csv").write_text("session,product\n")
-    assert shop.run(views=shop.root / "views.csv").notes == ("views: not used by this version",)
+    (note,) = shop.run(views=shop.root / "views.csv").notes
+    assert note == "views.csv has no two products that were viewed in one session"
 
 
 def test_chunks_cover_the_work_in_row_order(shop, monkeypatch):

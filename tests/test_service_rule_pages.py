@@ -10,7 +10,7 @@ from service_shop import BASE_URL, open_shop
 from starlette.testclient import TestClient
 
 from vision_rec.service import create_app
-from vision_rec.service.console.rule_form import RuleForm
+from vision_rec.service.console.rule_form import RuleForm, differences
 
 HOSTILE = "<script>alert(1)</script>\u202e🎉 'x' \"y\" " + "w" * 400
 FIELDS = {
@@ -110,6 +110,72 @@ def test_the_second_merchandiser_sees_what_the_first_did(shop):
     assert "somebody" in page(shop.post("/rules/publish", data={"serial": "1"}), 412).lower()
     page(shop.post("/rules/remove", data={"id": rule, "serial": "1"}), 412)
     page(shop.post("/rules/remove", data={"id": "r-000000000000"}), 404)
+
+
+def test_what_somebody_removed_meanwhile_is_saved_as_new(shop):
+    rule = save(shop)
+    mine = page(shop.get(f"/rules/edit/{rule}"))
+    shop.delete(f"/v1/rules/{rule}")
+    late = FIELDS | {"id": rule, "serial": hidden(mine, "serial"), "name": "mine"}
+    text = page(shop.post("/rules/save", data=late), 404)
+    assert "Saving makes a new rule" in text and 'value="mine"' in text and hidden(text, "id") == ""
+    assert save(shop, name="mine") != rule
+
+
+def test_fields_that_differ_are_named():
+    mine = RuleForm(effect="pin", products="a\nb", position="4", name="x", starts_at="2026-03-01T08:00")
+    theirs = RuleForm(effect="pin", products="a\nb", position="1", strength="90", enabled="")
+    assert differences(mine, theirs) == [
+        ("To place", "4", "1"),
+        ("From", "2026-03-01 08:00 UTC", "–"),
+        ("Name", "x", "–"),
+        ("Switched on", "yes", "no"),
+    ]
+    assert differences(mine, mine) == []
+
+
+def test_a_pin_is_moved_by_one_place(shop):
+    rule = save(shop, name="<b>Bags</b>")
+    moved = shop.post("/rules/move", data={"id": rule, "by": "1"})
+    assert moved.headers["location"] == f"/rules?said=moved#{rule}"
+    text = page(shop.get("/rules?said=moved"))
+    assert "to place 3" in text and "new place in the draft" in text
+    serial = hidden(text, "serial")
+    alone = {"HX-Request": "true"}
+    said = page(shop.post("/rules/move", data={"id": rule, "by": "-1", "serial": serial}, headers=alone))
+    assert said == "“&lt;b&gt;Bags&lt;/b&gt;” is at place 2 in the draft. Publish it under Rules."
+    page(shop.post("/rules/move", data={"id": rule, "by": "-1", "serial": serial}), 412)
+    for _ in range(3):
+        assert shop.post("/rules/move", data={"id": rule, "by": "-1"}).status_code == 303
+    assert "to place 1" in page(shop.get("/rules"))
+    hide = save(shop, effect="hide")
+    assert "only pins have places" in page(shop.post("/rules/move", data={"id": hide, "by": "1"}), 422)
+    gone = shop.post("/rules/move", data={"id": "r-000000000000", "by": "1"}, headers=alone)
+    assert "no rule" in page(gone, 404).lower()
+
+
+def test_the_way_leads_back_to_the_search(shop):
+    search = "/?text=mug&in_stock=1"
+    card = page(shop.get(search))
+    link = html.unescape(re.search(r'href="([^"]*)" data-effect="pin"', card)[1])
+    text = page(shop.get(link))
+    assert html.unescape(hidden(text, "back")) == search
+    saved = shop.post("/rules/save", data=FIELDS | {"back": search})
+    text = page(shop.get(saved.headers["location"]))
+    assert f'<a href="{html.escape(search)}">Back to your search</a>' in text
+    sent = {"serial": hidden(text, "serial"), "back": search}
+    text = page(shop.get(shop.post("/rules/publish", data=sent).headers["location"]))
+    assert "Back to your search" in text
+    for odd in ("//evil.example", "https://evil.example/?x", "javascript:alert(1)", "/rules/undo", "/\\evil"):
+        answer = shop.post("/rules/undo", data={"back": odd})
+        assert "back" not in (answer.headers.get("location") or "")
+        assert "evil" not in page(shop.get("/rules", params={"said": "published", "back": odd}))
+
+
+def test_a_publish_that_came_too_late_keeps_its_note(shop):
+    save(shop)
+    text = page(shop.post("/rules/publish", data={"serial": "999", "note": "for <spring>"}), 412)
+    assert 'value="for &lt;spring&gt;"' in text
 
 
 def test_preview_alone_and_as_a_page(shop):

@@ -67,7 +67,7 @@ def test_create_read_change_and_remove(shop):
 
 
 def made_by_us():
-    return ("request_id", "sentence", "state", "unpublished", "problems")
+    return ("request_id", "sentence", "state", "unpublished", "problems", "hits_7_days")
 
 
 @pytest.mark.parametrize(

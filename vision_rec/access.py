@@ -1,4 +1,4 @@
-"""Who may ask for what: make, list and revoke keys, and follow them while a service runs."""
+"""Who may ask for what: make, list, rotate and revoke keys, and follow them while a service runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vision_rec.errors import InputError, NotFoundError, VisionRecError
 from vision_rec.keys import SCOPES, ApiKey, Checked, KeyFile, KeyRing, Logins, NewKey, make_key
 from vision_rec.settings import Settings
 
-__all__ = ["SCOPES", "Access", "ApiKey", "Checked", "Entry", "NewKey"]
-__all__ += ["create_key", "list_keys", "parse_expiry", "parse_scopes", "revoke_key"]
+__all__ = ["SCOPES", "Access", "ApiKey", "Checked", "Entry", "NewKey", "Rotated"]
+__all__ += ["create_key", "list_keys", "parse_expiry", "parse_scopes", "revoke_key", "rotate_key"]
 
 MAX_KEYS = 1000
 MAX_NAME = 64
@@ -63,6 +63,28 @@ def revoke_key(data: Path, key_id: str) -> ApiKey:
     return key
 
 
+def rotate_key(data: Path, name: str, *, grace: timedelta = timedelta(hours=24)) -> Rotated:
+    """Make a new key in place of the valid one of `name` (or id), which stays good for `grace` more.
+
+    The new key has the name, the scopes and the expiry of the old one. Raises InputError where several valid
+    keys have the name or `grace` is negative, NotFoundError where none has.
+    """
+    if grace < timedelta(0):
+        raise InputError(f"the grace is {grace}; give 0 or more hours")
+    file, wanted = KeyFile(data), " ".join(name.split())
+    _only(file.read(), wanted, _now())
+    with file.locked():
+        now, ring = _now(), file.read() or KeyRing()
+        old = _only(ring, wanted, now)
+        if len(ring) >= MAX_KEYS:
+            raise InputError(f"there are {len(ring)} keys, the limit; move {file.path} away to start anew")
+        made = make_key(old.name, old.scopes, now=now, expires_at=old.expires_at)
+        last = now + grace
+        old = replace(old, expires_at=last if old.expires_at is None else min(last, old.expires_at))
+        file.write(KeyRing([*(old if key.id == old.id else key for key in ring), made.key]))
+    return Rotated(made, old)
+
+
 def parse_scopes(text: str) -> tuple[str, ...]:
     """Read `search,events`; raises InputError for none or unknown ones."""
     given = {part.strip() for part in text.split(",")} - {""}
@@ -85,6 +107,14 @@ def parse_expiry(text: str, *, now: datetime | None = None) -> datetime:
             f"cannot read the time {text[:50]!r}; give a span such as 12h, 90d or 8w, or a date: 2027-01-31"
         ) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A new key, and the one that it stands in for, with its end."""
+
+    new: NewKey
+    old: ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +209,19 @@ def _known(ring: KeyRing | None, key_id: str) -> ApiKey:
         have = ", ".join(f"{other.id} ({other.name})" for other in ring or ()) or "none"
         raise NotFoundError(f"there is no key {key_id[:20]!r}; there are: {have}")
     return key
+
+
+def _only(ring: KeyRing | None, name: str, now: datetime) -> ApiKey:
+    """Find the one valid key of a name or id."""
+    valid = [key for key in ring or () if key.state(now) == "valid"]
+    found = [key for key in valid if key.id == name] or [key for key in valid if key.name == name]
+    if len(found) > 1:
+        ids = ", ".join(key.id for key in found)
+        raise InputError(f"{len(found)} valid keys have the name {name!r}; give the id of one: {ids}")
+    if not found:
+        have = ", ".join(f"{key.name} ({key.id})" for key in valid) or "none"
+        raise NotFoundError(f"there is no valid key {name[:MAX_NAME]!r}; there are: {have}")
+    return found[0]
 
 
 def _checked_name(name: str) -> str:

@@ -23,9 +23,9 @@ MAX_IDS = 1000  # in one list of ids
 MAX_EXAMPLES = 50
 _LINES_AT_ONCE = 64
 _FIELDS = (
-    "product_id image image_url text colour examples recent user_id session_id weights preset filters "
-    "exclude k offset min_score diversity max_per_group exclude_own_group session_share crop facets "
-    "rating_boost"
+    "product_id image image_url text colour examples recent recent_types user_id session_id weights preset "
+    "filters exclude k offset min_score diversity max_per_group exclude_own_group session_share "
+    "session_model crop facets rating_boost"
 ).split()
 _EXAMPLE_FIELDS = ("product_id", "image", "weight")
 
@@ -56,6 +56,7 @@ def query_from_json(
         colour=_text(given, "colour"),
         examples=tuple(_example(entry, open_picture) for entry in _list(given, "examples", MAX_EXAMPLES)),
         recent=_ids(given, "recent"),
+        recent_types=_ids(given, "recent_types"),
         user_id=_text(given, "user_id"),
         session_id=_text(given, "session_id"),
         weights=None if weights is None else _numbers("weights", weights),
@@ -69,6 +70,7 @@ def query_from_json(
         max_per_group=_whole(given, "max_per_group", 1),
         exclude_own_group=_flag(given, "exclude_own_group", True),
         session_share=_number("session_share", given["session_share"]) if "session_share" in given else None,
+        session_model=_text(given, "session_model") or "auto",
         crop=None if crop is None else _crop(crop),
         facets=_ids(given, "facets"),
         rating_boost=_number("rating_boost", given.get("rating_boost", 0.0)),

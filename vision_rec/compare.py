@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vision_rec.catalog import CatalogTable
+from vision_rec.catalog.changes import changes
 from vision_rec.fusion import present, resolve_weights, scale
 from vision_rec.index.exact import ExactIndex
 from vision_rec.index.version import IndexVersion, VersionStore
@@ -16,10 +17,20 @@ from vision_rec.types import Array
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How much of one probe's list is the same in both versions."""
+    """How much of one probe's list is the same in both versions; who left it and who came, best first."""
 
     product_id: str
     overlap: float
+    gone: tuple[str, ...] = ()
+    come: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A product of both versions of which `facts` differ: text, pictures, price, stock, reviews, other."""
+
+    product_id: str
+    facts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +38,7 @@ class VersionDiff:
     """What changed from version `before` to version `after`.
 
     `overlap` is the mean share of the k nearest products that both versions name, over `probes` products of
-    both (None without any); `moved` are those that changed most.
+    both (None without any); `moved` are those that changed most, `changed` the products themselves.
     """
 
     before: str
@@ -41,6 +52,7 @@ class VersionDiff:
     k: int
     overlap: float | None
     moved: tuple[Moved, ...]
+    changed: tuple[Changed, ...] = ()
 
 
 def compare_versions(
@@ -83,6 +95,7 @@ def compare_versions(
             k=k,
             overlap=float(np.mean([entry.overlap for entry in shared])) if shared else None,
             moved=tuple(sorted((m for m in shared if m.overlap < 1), key=lambda m: m.overlap)[:10]),
+            changed=_changed(one, two, both),
         )
 
 
@@ -101,12 +114,13 @@ class _Side:
         )
         self._rows: Array = version.rows()
         self._index = ExactIndex(self._rows)
-        self._alive = ~CatalogTable.load(version.catalog_path).retired
+        self.catalog = CatalogTable.load(version.catalog_path)
+        self._alive = ~self.catalog.retired
         self._ids = version.ids
         self.row_of = {name: row for row, name in enumerate(version.ids) if self._alive[row]}
         self.live = tuple(self.row_of)
 
-    def nearest(self, product_id: str, k: int) -> frozenset[str] | None:
+    def nearest(self, product_id: str, k: int) -> tuple[str, ...] | None:
         """Return the ids of the k nearest other live products; None where no aspect can be compared."""
         row = self.row_of[product_id]
         here = present(self._layout, self._rows[row])
@@ -118,7 +132,7 @@ class _Side:
         allowed = self._alive.copy()
         allowed[row] = False
         hits = self._index.search(scaled, min(k, int(allowed.sum())), allowed=allowed).rows[0]
-        return frozenset(self._ids[found] for found in hits if found >= 0)
+        return tuple(self._ids[found] for found in hits if found >= 0)
 
 
 def _overlaps(one: _Side, two: _Side, names: list[str], k: int) -> list[Moved]:
@@ -127,6 +141,15 @@ def _overlaps(one: _Side, two: _Side, names: list[str], k: int) -> list[Moved]:
         before, after = one.nearest(name, k), two.nearest(name, k)
         if before is None or after is None:
             continue
+        gone = tuple(ident for ident in before if ident not in after)
+        come = tuple(ident for ident in after if ident not in before)
         largest = max(len(before), len(after))
-        out.append(Moved(name, len(before & after) / largest if largest else 1.0))
+        out.append(Moved(name, (len(before) - len(gone)) / largest if largest else 1.0, gone, come))
     return out
+
+
+def _changed(one: _Side, two: _Side, names: list[str]) -> tuple[Changed, ...]:
+    rows, others = (np.array([side.row_of[name] for name in names], dtype=np.int64) for side in (one, two))
+    found = changes(one.catalog, two.catalog, rows, others)
+    touched = np.flatnonzero(np.any(list(found.values()), axis=0)) if names else ()
+    return tuple(Changed(names[i], tuple(fact for fact, mask in found.items() if mask[i])) for i in touched)

@@ -60,6 +60,7 @@ def prepare_demo(
         settings=settings,
         images=shop.folder,
         reviews=shop.reviews,
+        views=shop.views,
         allow_shrink=True,  # whoever asks for a smaller shop means it
         encoders=encoders,
         progress=progress,

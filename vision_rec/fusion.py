@@ -102,8 +102,8 @@ def scale(layout: AspectLayout, vectors: Array, weights: Mapping[str, float]) ->
 
 
 def present(layout: AspectLayout, row: Array) -> tuple[str, ...]:
-    """Name the aspects whose block of `row` (D,) is not all zeros."""
-    return tuple(name for name in layout.names if np.any(row[layout.slice(name)]))
+    """Name the aspects whose block of `row` (D,), or of any of rows (n, D), is not all zeros."""
+    return tuple(name for name in layout.names if np.any(row[..., layout.slice(name)]))
 
 
 def resolve_weights(
@@ -152,6 +152,20 @@ def unit_blocks(layout: AspectLayout, row: Array) -> Array:
     for name in layout.names:
         part = layout.slice(name)
         out[part] = unit(row[None, part])[0]
+    return out
+
+
+def mix(layout: AspectLayout, first: Array, second: Array, share: float) -> Array:
+    """Blend two rows (D,) whose blocks say by their norm how sure they are, `share` of it the second.
+
+    The norm of a block is the mean of the norms, so that sources which contradict each other are no less
+    sure than each of them is. An aspect that only one of them has keeps its block.
+    """
+    out = blend(layout, [first, second], [1.0 - share, share])
+    for name in layout.names:
+        part = layout.slice(name)
+        sure = [float(np.linalg.norm(row[part])) for row in (first, second)]
+        out[part] *= (1.0 - share) * sure[0] + share * sure[1] if all(sure) else max(sure)
     return out
 
 

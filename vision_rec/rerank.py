@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +19,42 @@ DIVERSITY_BLOCK = 100
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Rows (n,) with their exact scores (n,) and parts (n, A), which sum to the scores."""
+    """Rows (n,) with their exact scores (n,) and parts (n, A), which sum to the scores.
+
+    Where a user's older interests count: which of them suits each row (n,), and what lifts it to a place
+    that is theirs (n,), 0 elsewhere.
+    """
 
     rows: Ints
     scores: Array
     parts: Array
+    interests: Ints | None = None
+    lifts: Array | None = None
 
     def take(self, positions: Ints) -> Scored:
         """Return the entries at `positions`, in that order."""
-        return Scored(self.rows[positions], self.scores[positions], self.parts[positions])
+        return Scored(
+            self.rows[positions],
+            self.scores[positions],
+            self.parts[positions],
+            None if self.interests is None else self.interests[positions],
+            None if self.lifts is None else self.lifts[positions],
+        )
 
     def then(self, other: Scored) -> Scored:
-        """Return these entries, then those of `other`."""
+        """Return these entries, then those of `other`, which is of the same query."""
         return Scored(
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.scores, other.scores]),
             np.concatenate([self.parts, other.parts]),
+            _then(self.interests, other.interests),
+            _then(self.lifts, other.lifts),
         )
+
+
+def _then(first: Any, second: Any) -> Any:
+    """Put two columns one after the other, None where either is missing."""
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def rescore(layout: AspectLayout, scaled_query: Array, rows: Ints, vectors: Array) -> Scored:

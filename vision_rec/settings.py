@@ -136,6 +136,15 @@ class EventSettings(_Section):
     min_free_bytes: int = Field(default=512 * 2**20, ge=0, description="below it events are refused")
 
 
+class SessionSettings(_Section):
+    """What is made of visits: by which model, and what a known user's older interests count beside them."""
+
+    model: str = Field(default="auto", description="'auto' (the newest trained pair), 'off' or its folder")
+    long_term_share: float = Field(default=0.2, ge=0, le=0.5, description="of older interests, 0 for none")
+    half_life_days: float = Field(default=30.0, gt=0, description="after which an act says half as much")
+    min_segment_users: int = Field(default=5, ge=2, description="smaller segments join others")
+
+
 class Settings(BaseSettings):
     """Everything that can be configured; frozen once read."""
 
@@ -154,6 +163,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     service: ServiceSettings = ServiceSettings()
     events: EventSettings = EventSettings()
+    sessions: SessionSettings = SessionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -83,6 +83,7 @@ class Query:
     colour: str | None = None  # a name or a hex value
     examples: tuple[Example, ...] = ()
     recent: tuple[str, ...] = ()  # viewed product ids, oldest first
+    recent_types: tuple[str, ...] = ()  # what was done with each: view where nothing is said
     user_id: str | None = None
     session_id: str | None = None
     weights: Mapping[str, float] | None = None
@@ -96,6 +97,7 @@ class Query:
     max_per_group: int = 1  # products per variant group; 0 = no limit
     exclude_own_group: bool = True
     session_share: float | None = None  # 0–1; None = 0.3 beside another source
+    session_model: str = "auto"  # or "recency": the mean of the views, though there is a trained model
     crop: tuple[float, float, float, float] | None = None  # x, y, w, h in 0–1
     facets: tuple[str, ...] = ()
     rating_boost: float = 0.0  # 0–1

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from service_shop import draw, paint, products, publish
 
+from vision_rec.merchandise import RuleDesk
+from vision_rec.settings import Settings
 from vision_rec.types import Product
 
 HOST = Path(__file__).parents[1] / "service_host.py"
@@ -64,6 +66,16 @@ def browser():
         browser = running.chromium.launch(executable_path=BINARY, args=ARGUMENTS, timeout=3 * PATIENCE_MS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def desk(shop):
+    """The desk of the shop's rules, of which there are none at the beginning."""
+    desk = RuleDesk(Settings(paths={"indexes": shop / "indexes", "data": shop / "var"}))
+    desk.store.restore(0, "test")
+    for rule in desk.store.draft().rules:
+        desk.store.remove(rule.id, "test")
+    return desk
 
 
 class Watch:

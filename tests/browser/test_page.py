@@ -130,8 +130,15 @@ def test_keys_lead_through_the_page(page, url):
     assert focused(page) == 1
     page.keyboard.press("ArrowDown")
     assert focused(page) > 2
+    assert (
+        page.locator(".card [tabindex='0']").count()
+        == page.locator(".card >> nth=0").locator("a, summary").count()
+    )
+    page.keyboard.press("Enter")
+    page.locator("dialog#why[open] tfoot td").wait_for()
+    page.keyboard.press("Escape")
     with searched(page):
-        page.keyboard.press("Enter")
+        page.keyboard.press("s")
     assert "text=" not in page.url and "product=" in page.url
     with searched(page):
         page.go_back()

@@ -9,15 +9,8 @@ from browsing_axe import violations
 
 
 @pytest.fixture(autouse=True)
-def clean(shop):
+def clean(desk):
     """Every test begins without rules."""
-    from vision_rec.merchandise import RuleDesk
-    from vision_rec.settings import Settings
-
-    desk = RuleDesk(Settings(paths={"indexes": shop / "indexes", "data": shop / "var"}))
-    desk.store.restore(0, "test")
-    for rule in desk.store.draft().rules:
-        desk.store.remove(rule.id, "test")
     return desk
 
 

@@ -27,6 +27,7 @@ from vision_rec.settings import Settings
 
 DRILL = Path(__file__).with_name("event_drill.py")
 KILLS = int(os.environ.get("VISION_REC_EVENT_KILLS", "5"))  # 50 in the benchmark
+REDIS_KILLS = int(os.environ.get("VISION_REC_EVENT_KILLS", "2"))
 
 
 def drill(folder, seed, *url, lines=6, env=None):
@@ -92,7 +93,7 @@ def test_kill_right_beside_the_commit(tmp_path, place):
 
 def test_kill_of_who_writes_to_redis(tmp_path, server):
     rng, acknowledged = random.Random(4), []
-    for turn in range(max(2, KILLS // 2)):
+    for turn in range(REDIS_KILLS):
         acknowledged += drill(tmp_path / "var", turn, server.url, lines=rng.randrange(1, 30))
         log = EventLog(settings_for(tmp_path / "var", store="redis", url=server.url))
         check(log, acknowledged)
@@ -119,7 +120,7 @@ def test_kill_of_redis_itself(tmp_path, server):
             with lock:
                 acknowledged.extend(names)
 
-    for turn in range(max(2, KILLS // 2)):
+    for turn in range(REDIS_KILLS):
         stop, before = threading.Event(), len(acknowledged)
         threads = [threading.Thread(target=write, args=(i, turn, stop)) for i in range(3)]
         for thread in threads:

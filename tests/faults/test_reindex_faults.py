@@ -9,13 +9,17 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reindex_shop import InProcessPool, Shop, content
 
 import vision_rec
 from vision_rec import failpoints
 from vision_rec.errors import LockedError, ResourceError, UnavailableError, VisionRecError
+from vision_rec.fusion import AspectLayout, unit
 from vision_rec.reindex import plan
+from vision_rec.sessions.pair import behaviour_aspect, read_config, write_pair
+from vision_rec.sessions.pair_store import PairStore
 
 ROOM = Path(vision_rec.__file__).parent / "reindex"
 OWN = sorted({m for f in ROOM.glob("*.py") for m in re.findall(r'failpoint\("([^"]+)"\)', f.read_text())})
@@ -40,7 +44,25 @@ def small_and_quick(monkeypatch):
     failpoints.arm("")
 
 
+def publish_pair(shop: Shop, seed: int) -> None:
+    """Publish a session pair as training does, with weights that nobody runs."""
+    vectors = unit(np.random.default_rng(seed).normal(size=(4, 5)).astype(np.float32))
+    layout = AspectLayout((*shop.encoders.layout.aspects, behaviour_aspect(vectors)))
+    write_pair(
+        shop.root / "pair",
+        ids=[f"p{number:03d}" for number in range(4)],
+        vectors=vectors,
+        network={"weight": np.full(3, seed, np.float32)},
+        spec={"dims": [aspect.dim for aspect in layout.aspects]},
+        layout=layout,
+        space="space",
+        notes={},
+    )
+    PairStore(shop.root / "var" / "session").publish(shop.root / "pair")
+
+
 def change(shop: Shop) -> None:
+    publish_pair(shop, 2)
     shop.row("p001")["title"] = "renamed"
     shop.paint("p002", (3, 4, 5))
     shop.row("p003")["price"] = "1.00 EUR"
@@ -60,6 +82,7 @@ def base(tmp_path_factory):
         folder = tmp_path_factory.mktemp("base") / "shop"
         shop = Shop(folder).fill(6)
         shop.overrides = {"encoders": {"batch_size": BATCH}}
+        publish_pair(shop, 1)
         shop.run()
         change(shop)
         whole = copy_of(shop, folder.parent / "whole")
@@ -96,6 +119,8 @@ def run_in_child(shop: Shop, armed: str, **options: object) -> int:
 def check_whole(shop: Shop, base) -> None:
     """See that the current version is the uninterrupted run's and that nothing is left lying about."""
     assert content(shop.open()) == base[1]
+    pair = read_config(shop.open().model_folder)
+    assert pair.fingerprint == shop.open().manifest.fingerprints["session"]  # rows and model are of one pair
     assert not shop.store.verify(shop.current())
     assert shop.building() == [] and not list((shop.root / "indexes").glob("*.tmp"))
 

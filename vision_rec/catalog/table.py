@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vision_rec.catalog.bands import Band, bands_of, count_in
 from vision_rec.catalog.postings import Coded, Floats, Ints, Mask, Postings, code, flatten, is_valid, numbers
 from vision_rec.catalog.writer import CHUNK_ROWS, PRODUCT_COLUMNS, CatalogWriter
 from vision_rec.errors import InputError, IntegrityError, NotFoundError
@@ -94,10 +95,18 @@ class CatalogTable:
     def _product_columns(self) -> list[tuple[str, Any]]:
         return [(name, self._column(name).combine_chunks()) for name in PRODUCT_COLUMNS]
 
+    def cells(self, row: int, names: Sequence[str]) -> dict[str, Any]:
+        """Return some columns of one row, for example its `flags`."""
+        return {name: self._column(name)[row].as_py() for name in names}
+
     def column(self, name: str) -> list[Any]:
         """Return one column as a list by row, for example `text_hash`."""
         values: list[Any] = self._column(name).to_pylist()
         return values
+
+    def arrow(self, name: str) -> Any:
+        """Return one column as Arrow holds it."""
+        return self._column(name).combine_chunks()
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the rows as records with all columns, in constant memory."""
@@ -217,11 +226,25 @@ class CatalogTable:
         """Count the values of text fields or attributes among `rows` (N,), most frequent first.
 
         Categories are counted at every level of the path; at most MAX_FACET_VALUES values are listed.
+        `price` counts `price_bands`, the cheapest first.
         """
         for name in names:
-            if name in (*NUMBERS, *FLAGS) or not (name in TEXTS or name.startswith("attributes.")):
-                raise InputError(f"no facet {name!r}; allowed are {', '.join(TEXTS)} and attributes.NAME")
-        return {name: self._posting(name).counts(rows) for name in names}
+            if name != "price" and (
+                name in (*NUMBERS, *FLAGS) or not (name in TEXTS or name.startswith("attributes."))
+            ):
+                known = ", ".join((*TEXTS, "price"))
+                raise InputError(f"no facet {name!r}; allowed are {known} and attributes.NAME")
+        return {
+            name: count_in(self.price_bands, self.prices, rows)
+            if name == "price"
+            else self._posting(name).counts(rows)
+            for name in names
+        }
+
+    @cached_property
+    def price_bands(self) -> tuple[Band, ...]:
+        """Ranges that part the prices of the live products into about equal shares."""
+        return bands_of(self.prices[~self.retired])
 
     def attribute_names(self) -> dict[str, int]:
         """Count the live products that have each attribute, by case-folded name; most frequent first."""

@@ -11,19 +11,23 @@ import typer
 
 from vision_rec.cli import keys as key_commands
 from vision_rec.cli import rules as rule_commands
+from vision_rec.cli.audience import audience
 from vision_rec.cli.common import Body, Common, Config, Data, Indexes, Quiet, Verbose, command
 from vision_rec.cli.config import show
 from vision_rec.cli.demo import demo
 from vision_rec.cli.doctor import doctor
 from vision_rec.cli.evaluate import evaluate
+from vision_rec.cli.evaluate_sessions import evaluate_sessions
 from vision_rec.cli.events import export_file, import_file
 from vision_rec.cli.exits import EXIT_CODES, USAGE, say
 from vision_rec.cli.export import export_onnx, export_similar
+from vision_rec.cli.health import health
 from vision_rec.cli.privacy import erase_user, export_user
 from vision_rec.cli.reindex import reindex
 from vision_rec.cli.search import search, similar
 from vision_rec.cli.serve import serve
 from vision_rec.cli.train import image
+from vision_rec.cli.train_session import session
 from vision_rec.cli.versions import activate, diff, list_versions, prune, verify
 
 # typer 0.16 and newer brings click's classes under a name of its own; these are the same in all.
@@ -67,11 +71,10 @@ def root(
 
 
 versions = typer.Typer(help="Look at index versions and change between them.")
-train = typer.Typer(help="Train encoders.")
+train = typer.Typer(help="Train encoders and session models.")
 settings = typer.Typer(help="Show the settings.")
-keys = typer.Typer(help="Make, list and revoke API keys.")
-for group in (train, settings):
-    group.callback()(lambda: None)  # else typer would make its one command the group itself
+keys = typer.Typer(help="Make, list, rotate and revoke API keys.")
+settings.callback()(lambda: None)  # else typer would make its one command the group itself
 
 _OF_APP: dict[str, Body] = {
     "demo": demo,
@@ -81,8 +84,11 @@ _OF_APP: dict[str, Body] = {
     "export-similar": export_similar,
     "export-onnx": export_onnx,
     "evaluate": evaluate,
+    "evaluate-sessions": evaluate_sessions,
+    "audience": audience,
     "serve": serve,
     "doctor": doctor,
+    "health": health,
 }
 _OF_VERSIONS: dict[str, Body] = {
     "list": list_versions,
@@ -94,6 +100,7 @@ _OF_VERSIONS: dict[str, Body] = {
 _OF_KEYS: dict[str, Body] = {
     "create": key_commands.create,
     "list": key_commands.list_all,
+    "rotate": key_commands.rotate,
     "revoke": key_commands.revoke,
 }
 events = typer.Typer(help="Read what visitors did from files, and write it to them.")
@@ -121,6 +128,7 @@ for name, body in _OF_VERSIONS.items():
 for name, body in _OF_KEYS.items():
     command(keys, name)(body)
 command(train, "image")(image)
+command(train, "session")(session)
 command(settings, "show")(show)
 app.add_typer(versions, name="versions")
 app.add_typer(train, name="train")

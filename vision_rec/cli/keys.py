@@ -1,8 +1,8 @@
-"""`keys`: make, list and revoke API keys."""
+"""`keys`: make, list, rotate and revoke API keys."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,6 +57,30 @@ def list_all(common: Common, as_json: AsJson = False) -> None:
         return
     columns = ("id", "name", "scopes", "state", "created", "expires")
     write_table(columns, [[_text(_fields(key)[name]) for name in _SHOWN] for key in keys])
+
+
+def rotate(
+    common: Common,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the key, or its id.")],
+    grace: Annotated[
+        float, typer.Option(metavar="HOURS", min=0, max=8760, help="How long the old one stays valid [24].")
+    ] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Replace a key by a new one and print that, once.
+
+    It has the name, scopes and expiry of the old one, which stays valid for the grace. 0 ends it at once.
+    """
+    from vision_rec.access import rotate_key
+    from vision_rec.cli.output import remark, write_json, write_line
+
+    done = rotate_key(common.settings().paths.data, name, grace=timedelta(hours=grace))
+    if as_json:
+        write_json({**_fields(done.new.key), "key": done.new.token, "replaces": _fields(done.old)})
+        return
+    write_line(done.new.token)
+    remark(common, f"key {done.new.key.id} for {done.new.key.name}; it is not shown again, so store it now")
+    remark(common, f"the old key {done.old.id} is valid until {_time(done.old.expires_at)}")
 
 
 def revoke(

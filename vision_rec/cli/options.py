@@ -44,6 +44,10 @@ SessionShare = Annotated[
     float | None,
     typer.Option(metavar="S", help="Share of what was viewed beside other sources, 0 to 1 [0.3]."),
 ]
+SessionModel = Annotated[
+    str | None,
+    typer.Option(metavar="auto|recency", help="The trained model, or the mean of the views [auto]."),
+]
 UserId = Annotated[str | None, typer.Option(metavar="ID", help="For this user, by their stored events.")]
 SessionId = Annotated[str | None, typer.Option(metavar="ID", help="For this session, by its stored events.")]
 Facets = Annotated[

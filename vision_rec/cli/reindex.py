@@ -24,7 +24,9 @@ def reindex(
         Path | None, typer.Option(metavar="DIR", help="Folder of the pictures [the feed's folder].")
     ] = None,
     reviews: Annotated[Path | None, typer.Option(metavar="FILE", help="Customers' reviews.")] = None,
-    views: Annotated[Path | None, typer.Option(metavar="FILE", help="Visitors' views; not used yet.")] = None,
+    views: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Views, where no session pair is trained.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Encode everything anew.")] = False,
     index: Annotated[
@@ -82,7 +84,8 @@ def reindex(
         write_json(report.to_dict())
     else:
         write_summary(common, report)
-    return SOME_REJECTED if report.rejected or report.reviews_rejected else OK
+    rejected = report.rejected or report.reviews_rejected or report.views_rejected
+    return SOME_REJECTED if rejected else OK
 
 
 def write_summary(common: Common, report: ReindexReport) -> None:
@@ -108,6 +111,7 @@ def write_summary(common: Common, report: ReindexReport) -> None:
         "gone": plan.gone,
         "kept without being in the feed": plan.retired,
         "dropped": plan.dropped,
+        "behaviour changed": plan.behaviour_changed,
         "to encode": plan.to_encode,
     }
     for name, count in counts.items():
@@ -131,7 +135,7 @@ def _remarks(report: ReindexReport) -> list[str]:
         out.append(f"{report.products_without_image} products have no usable picture")
     for reject in report.rejects[:_SHOWN]:
         out.append(f"rejected {reject.file}:{reject.line}, column {reject.column!r}: {reject.reason}")
-    left = report.rejected + report.reviews_rejected - _SHOWN
+    left = report.rejected + report.reviews_rejected + report.views_rejected - _SHOWN
     if left > 0:
         out.append(f"and {left} more rejected rows; --json lists them")
     return out

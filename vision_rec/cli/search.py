@@ -36,6 +36,7 @@ from vision_rec.cli.options import (
     RatingBoost,
     Recent,
     SessionId,
+    SessionModel,
     SessionShare,
     UserId,
     Weights,
@@ -80,6 +81,7 @@ def similar(
     user_id: UserId = None,
     session_id: SessionId = None,
     session_share: SessionShare = None,
+    session_model: SessionModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Show similar products, with the reasons."""
@@ -96,6 +98,7 @@ def similar(
         "user_id": user_id,
         "session_id": session_id,
         "session_share": session_share,
+        "session_model": session_model,
     }
     lists = {"exclude": exclude, "recent": recent, "facets": facets}
     fields = search_fields(plain, lists, weights=weights)
@@ -124,6 +127,7 @@ def search(
     max_per_group: MaxPerGroup = 1,
     exclude_own_group: ExcludeOwnGroup = True,
     session_share: SessionShare = None,
+    session_model: SessionModel = None,
     facets: Facets = None,
     rating_boost: RatingBoost = 0.0,
     batch: Batch = None,
@@ -149,6 +153,7 @@ def search(
         "max_per_group": max_per_group,
         "exclude_own_group": exclude_own_group,
         "session_share": session_share,
+        "session_model": session_model,
         "rating_boost": rating_boost,
     }
     lists = {"exclude": exclude, "recent": recent, "facets": facets}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,7 @@ def diff(
 ) -> None:
     """Compare two versions.
 
-    Products in and out, and how much of the top 10 stays the same.
+    Products in and out, those that changed, and how much of the top 10 stays the same.
     """
     from vision_rec.cli.output import write_json
     from vision_rec.compare import compare_versions
@@ -115,6 +116,9 @@ def _write_diff(found: VersionDiff) -> None:
     for name, ids in (("in", found.added), ("out", found.removed)):
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         write_line(f"{name}: {len(ids)} {', '.join(ids[:_SHOWN])}{more}")
+    facts = Counter(fact for entry in found.changed for fact in entry.facts)
+    told = ", ".join(f"{fact} {count}" for fact, count in facts.most_common())
+    write_line(f"changed: {len(found.changed)}{f' ({told})' if told else ''}")
     if found.encoders_changed:
         write_line(f"encoders changed: {', '.join(found.encoders_changed)}")
     if found.overlap is None:

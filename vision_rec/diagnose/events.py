@@ -46,9 +46,13 @@ def _sqlite(name: str, vault: Vault) -> Iterator[Finding]:
     assert isinstance(found, SqliteStore)
     damage = found.damage()
     if damage is not None:
-        fix = f"stop the service, move {vault.path}* away, and bring them back from a backup"
+        fix = "start the service: it sets the file aside and goes on with all that can be read of it"
         yield Finding(name, "fail", f"{vault.path} is damaged: {damage}", fix, damage=True)
         return
+    if aside := [path for path in vault.set_aside() if path.suffix == ".db"]:
+        detail = f"{len(aside)} damaged and set aside: {', '.join(map(str, aside[:3]))}"
+        fix = "compare with a backup, then remove; they hold events of users, and erasing a user removes them"
+        yield Finding("damaged events", "warn", detail, fix)
     yield Finding(name, "ok", f"{sum(found.counts().values())} events, synced at every commit")
 
 

@@ -46,8 +46,8 @@ def _written_by(settings: Settings, prints: dict[str, str]) -> Iterator[Finding]
         written = read_manifest(store.root / current).fingerprints if current else prints
     except VisionRecError:
         return  # the check of the versions says so
-    if dict(written) != prints:
-        other = [name for name in prints if written.get(name) != prints[name]]
+    other = [name for name in prints if written.get(name) != prints[name]]
+    if other:
         detail = f"the current version was written by another {' and '.join(other)} encoder"
         yield Finding("encoders of the version", "warn", detail, "run `vision-rec reindex FEED`")
 

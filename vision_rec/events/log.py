@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from vision_rec.errors import InputError, ResourceError, VisionRecError
 from vision_rec.events.check import Times, event_of
 from vision_rec.sessions.history import History
+from vision_rec.sessions.sqlite_file import DamagedError
 from vision_rec.sessions.stores import Vault
 from vision_rec.settings import Settings
 from vision_rec.types import Event
 
+T = TypeVar("T")
 PRUNE_SECONDS = 3600.0
 _DISK_SECONDS = 2.0  # how long a look at the disk holds
 _AIR = 0.01  # share of the disk that must come free before events are taken again
@@ -94,7 +96,7 @@ class EventLog:
         self._check_room()
         refused = list(rejected)
         known = {index: event if hashed else self._hashed(event) for index, event in events.items()}
-        erased = self._erased(known.values())
+        erased = self._whole(lambda: self._erased(known.values()))
         wanted: list[Event] = []
         for index, event in known.items():
             # Compared with the time as the client said it: clamped, an old event could pass for a new one.
@@ -102,10 +104,18 @@ class EventLog:
                 refused.append(Rejected(index, "the user was erased after this event"))
             else:
                 wanted.append(replace(event, at=times.clamp(event.at)))
-        accepted = self.vault.store.append(wanted) if wanted else 0
+        accepted = self._whole(lambda: self.vault.store.append(wanted)) if wanted else 0
         self._prune()
         ordered = tuple(sorted(refused, key=lambda entry: entry.index))
         return Receipt(accepted, len(wanted) - accepted, ordered)
+
+    def _whole(self, work: Callable[[], T]) -> T:
+        """Do something with the store; where its file is damaged it is mended first."""
+        try:
+            return work()
+        except DamagedError:
+            self.vault.mend()
+            return work()
 
     def _erased(self, events: Iterable[Event]) -> dict[str | None, datetime]:
         """Return when those of the users of `events` who were erased were."""
@@ -161,8 +171,20 @@ class EventLog:
             _log.warning("old events are not deleted", extra={"detail": str(error)})
 
     def prune(self) -> int:
-        """Delete events kept longer than the settings allow, a bounded number; return how many."""
-        return self.vault.store.prune(self._clock() - timedelta(days=self.settings.retention_days))
+        """Delete events kept longer than the settings allow, a bounded number; return how many.
+
+        Damaged files that were set aside so long ago go, too.
+        """
+        oldest = self._clock() - timedelta(days=self.settings.retention_days)
+        self._remove_set_aside(oldest)
+        return self.vault.store.prune(oldest)
+
+    def _remove_set_aside(self, before: datetime | None = None) -> None:
+        """Delete damaged files that were set aside (before a time): nobody can be erased from them."""
+        for path in self.vault.set_aside():
+            if before is None or path.stat().st_mtime < before.timestamp():
+                path.unlink(missing_ok=True)
+                _log.warning("a damaged file of events is deleted", extra={"detail": path.name})
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,13 +202,16 @@ class EventLog:
         """Erase a user: events, joined sessions, every byte; return how many events there were.
 
         A mark that cannot be matched with anything stays, so that old events sent again are refused.
+        Damaged files that were set aside are deleted whole, for they may hold the user's events.
         """
+        self._remove_set_aside()
         if self.vault.is_unused:
             return 0
         store, names = self.vault.store, self.vault.names
         user = names.user(user_id)
-        store.bury(names.tombstone(user), self._now())
-        count = store.forget(user)
+        self._whole(lambda: store.bury(names.tombstone(user), self._now()))
+        count = self._whole(lambda: store.forget(user))
+        self._remove_set_aside()
         self.history.forget()
         return count
 

@@ -23,6 +23,7 @@ from vision_rec.index.manifest import Manifest, read_manifest
 from vision_rec.types import Array
 
 IDS, VECTORS, CATALOG, REPORT, INDEX = "ids.json", "vectors.npy", "catalog.parquet", "report.json", "index"
+SESSION, SESSION_MODEL = "session", "session/model.safetensors"
 REQUIRED = (IDS, VECTORS, CATALOG)
 StoredRows = npt.NDArray[np.float16]
 
@@ -72,6 +73,11 @@ class IndexVersion:
     def index_folder(self) -> Path:
         """Where `load_index` finds what `save` wrote; absent for kinds that need nothing."""
         return self.path / INDEX
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where the sequence model is that belongs to these rows; None where none does."""
+        return self.path / SESSION if SESSION_MODEL in self.manifest.files else None
 
     @property
     def report(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _hides_against_pins(state: State, live: Sequence[Rule], out: Mapping[str, li
     pinned = {ident for rule in pins for ident in rule.products if ident in state.catalog}
     hiders: dict[str, list[Rule]] = defaultdict(list)
     for rule in (rule for rule in live if rule.effect == "hide") if pinned else ():
-        for ident in _touched(state, rule, pinned):
+        for ident in touched(state, rule, pinned):
             hiders[ident].append(rule)
     for pin in pins:
         for ident in pin.products:
@@ -121,7 +121,8 @@ def _boosts_against_buries(state: State, live: Sequence[Rule], out: Mapping[str,
             seen[ident].append(rule)
 
 
-def _touched(state: State, rule: Rule, ids: set[str]) -> set[str]:
+def touched(state: State, rule: Rule, ids: set[str]) -> set[str]:
+    """Return those of `ids` that a rule acts on, by id or because they pass its filters."""
     if rule.condition is None:
         return ids & set(rule.products)
     try:

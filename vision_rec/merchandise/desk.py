@@ -13,6 +13,7 @@ from vision_rec.rules import (
     Clock,
     Rule,
     RuleBook,
+    RuleHits,
     RuleStore,
     Version,
     rule_from_json,
@@ -58,6 +59,7 @@ class RuleDesk:
 
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         self.store = RuleStore(settings.paths.data / "rules", clock=clock)
+        self.hits = RuleHits(settings.paths.data / "rules" / "hits.sqlite", clock=clock)
         self.clock = clock
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────
@@ -66,7 +68,7 @@ class RuleDesk:
         """Return the draft with the state of every rule; with a catalogue also what is odd about each."""
         draft, (version, problems) = self.store.draft(), self.store.current()
         published = () if version is None else version.rules
-        odd = self.odd(state)
+        odd, hits = self.odd(state), self.hits.of_week()
         known = {rule.id: rule for rule in published}
         return {
             "version": 0 if version is None else version.number,
@@ -74,13 +76,20 @@ class RuleDesk:
             "changed": not same_rules(draft.rules, published),
             "degraded": [*problems, *([draft.problem] if draft.problem else [])],
             "rules": [
-                self.view(rule, published=known.get(rule.id), odd=odd.get(rule.id, ()))
+                self.view(
+                    rule,
+                    published=known.get(rule.id),
+                    odd=odd.get(rule.id, ()),
+                    hits=hits.get(rule.id, 0),
+                )
                 for rule in sorted(draft.rules, key=lambda rule: rule.precedence)
             ],
         }
 
-    def view(self, rule: Rule, *, published: Rule | None = None, odd: Sequence[str] = ()) -> dict[str, Any]:
-        """Return a rule with what it says, whether it acts now, and how it differs from the published one."""
+    def view(
+        self, rule: Rule, *, published: Rule | None = None, odd: Sequence[str] = (), hits: int = 0
+    ) -> dict[str, Any]:
+        """Return a rule with what it says, whether it acts now and did, how it differs from the published."""
         unpublished = "added" if published is None else "changed"
         return {
             **to_json(rule),
@@ -88,6 +97,7 @@ class RuleDesk:
             "state": rule.state(self.clock()),
             "unpublished": None if rule.says_the_same(published) else unpublished,
             "problems": list(odd),
+            "hits_7_days": hits,
         }
 
     def one(self, rule_id: str, state: State | None = None) -> dict[str, Any]:
@@ -95,8 +105,8 @@ class RuleDesk:
         draft, (version, _) = self.store.draft(), self.store.current()
         rule = draft.rule(rule_id)
         published = next((r for r in (() if version is None else version.rules) if r.id == rule_id), None)
-        odd = self.odd(state)
-        return self.view(rule, published=published, odd=odd.get(rule_id, ()))
+        odd, hits = self.odd(state).get(rule_id, ()), self.hits.of_week().get(rule_id, 0)
+        return self.view(rule, published=published, odd=odd, hits=hits)
 
     def conditions(self, rule_id: str) -> list[str]:
         """Return the filters of a rule of the draft as conditions such as `price<=50`."""
@@ -180,6 +190,19 @@ class RuleDesk:
         return (*(old for old in draft.rules if old.id != rule.id), rule)
 
     # ── changing ──────────────────────────────────────────────────────────────────────────────────
+
+    def move(self, rule_id: str, by: int, who: str, *, serial: int | None = None) -> Rule:
+        """Move a pin of the draft by `by` places, not before the first; raises InputError for other rules."""
+        rule = self.store.draft().rule(rule_id)
+        if rule.effect != "pin":
+            raise InputError(f"rule {rule_id} is a {rule.effect}; only pins have places")
+        before = rule.position or 1
+        place = max(1, before + by)
+        if place == before:
+            return rule
+        body = {name: value for name, value in to_json(rule, own=False).items() if value is not None}
+        serial = rule.serial if serial is None else serial
+        return self.store.change(rule_id, {**body, "position": place}, who, serial=serial)
 
     def undo(self, who: str) -> Version:
         """Publish the version before the current one again, none before the first; raises InputError."""

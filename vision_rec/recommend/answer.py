@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from vision_rec.fusion import present
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.query import Target
 from vision_rec.recommend.ranking import rank as rank_rows
 from vision_rec.recommend.reasons import empty_reason, reasons, rule_reason
 from vision_rec.recommend.state import State
-from vision_rec.recommend.visits import because
+from vision_rec.recommend.visits import because, because_before
 from vision_rec.rerank import Ints, Scored
 from vision_rec.types import Product, Recommendation, Recommendations
 
@@ -28,9 +27,9 @@ def compose(
     found = len(ranked.rows)
     page = ranked.take(np.arange(min(query.offset, found), min(query.offset + query.k, found)))
     like = None if target.product_row is None else state.catalog.product(target.product_row)
-    asked = present(state.layout, target.row)
-    missing = missing_aspects(state, asked, page.rows)
+    missing = missing_aspects(state, target.asked(state.layout), page.rows)
     why = because(state, target.visiting, target.row, target.weights, page.rows)
+    why = because_before(state, target.longterm, target.scaled, page, why)
     items = tuple(
         _item(state, target, page, position, like, missing[position], name_colours)
         for position in range(len(page.rows))
@@ -98,10 +97,16 @@ def _item(
         score=float(page.scores[position]) + 0.0,
         parts=parts,
         missing=missing,
-        boost=0.0 if target.boost is None else float(target.boost[row]),
+        boost=_boost(target, page, position),
         lexical=0.0 if target.lexical is None else float(target.lexical[row]),
         reasons=reasons(state, target, like, product, row, parts, name_colours),
     )
+
+
+def _boost(target: Target, page: Scored, position: int) -> float:
+    """Return what orders a product beside its score; a place that is an older interest's lifts it, too."""
+    boost = 0.0 if target.boost is None else float(target.boost[page.rows[position]])
+    return boost if page.lifts is None else boost + float(page.lifts[position])
 
 
 def missing_aspects(state: State, asked: Sequence[str], rows: Ints) -> list[tuple[str, ...]]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vision_rec.errors import VisionRecError
+from vision_rec.errors import InputError, VisionRecError
 from vision_rec.recommend.answer import compose
 from vision_rec.recommend.checks import check_query
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.encoding import Encoded, QueryEncoder
 from vision_rec.recommend.explain import Explanation, explain
+from vision_rec.recommend.journey import MAX_STEPS, Influences, Journey, influences_on
 from vision_rec.recommend.query import Target, aim
 from vision_rec.recommend.ranking import nothing, rank, search_together
 from vision_rec.recommend.ruling import ruled
+from vision_rec.recommend.session_model import SESSION_MODEL, VersionModel, recency_of
 from vision_rec.recommend.state import State
+from vision_rec.rerank import Ints
 from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions.audience import AudienceFile
 from vision_rec.sessions.history import History
-from vision_rec.settings import SearchSettings
+from vision_rec.settings import SearchSettings, SessionSettings
 from vision_rec.types import Query, Recommendations
 
 CHUNK = 64  # queries searched at once; their masks and pictures are in memory together
@@ -37,10 +41,12 @@ class Answerer:
     """Checks, encodes, aims, ranks and composes; every call works on the state it is given."""
 
     encoder: QueryEncoder
-    session: SessionEncoder
+    session: SessionEncoder | None  # of the caller's own, in place of the version's
     search: SearchSettings
     names_of: Callable[[str | None], NameColours | None]  # by the image encoder's fingerprint
     history: History | None = None  # of visitors
+    sessions: SessionSettings = SessionSettings()
+    audience: AudienceFile | None = None
 
     def answer(self, state: State, query: Query) -> Recommendations:
         """Answer one query."""
@@ -52,6 +58,26 @@ class Answerer:
         """Take one product of the answer to `query` apart, or what would make it one."""
         answer = self.answer(state, query)
         return explain(state, self._target(state, query), product_id, answer, self._names(state))
+
+    def influences(self, state: State, query: Query) -> Influences:
+        """Say what each visit of `query` does to its list."""
+        target = self._target(state, query)
+        found = rank(state, target, query.offset + query.k).rows[query.offset :]
+        return influences_on(state, target, found)
+
+    def journey(self, state: State, query: Query) -> Journey:
+        """Answer after each of the recent products, and say what each does to the last list."""
+        count = len(query.recent)
+        if not 0 < count <= MAX_STEPS:
+            raise InputError(f"recent has {count} products; a journey has 1 to {MAX_STEPS}")
+        for ident in query.recent:
+            state.catalog.row_of(ident)  # unknown ones would be steps where nothing happens
+        prefixes = [
+            replace(query, recent=query.recent[:i], recent_types=query.recent_types[:i])
+            for i in range(1, count + 1)
+        ]
+        steps = tuple(self.answer(state, prefix) for prefix in prefixes)
+        return Journey(steps, self.influences(state, query))
 
     def ranking(self, state: State, query: Query, depth: int | None) -> tuple[str, ...]:
         """Return the ids of the first `depth` results, all where None."""
@@ -65,9 +91,11 @@ class Answerer:
             out += self._answer_chunk(state, queries[start : start + CHUNK])
         return out
 
-    def similar_all(self, state: State, k: int, chunk: int) -> Iterator[Neighbours]:
-        """Yield the similar list of every live product in the order of the catalogue."""
-        ids, live = state.catalog.ids, state.catalog.live_rows
+    def similar_all(
+        self, state: State, k: int, chunk: int, chosen: Ints | None = None
+    ) -> Iterator[Neighbours]:
+        """Yield the similar list of every live product, or of the rows `chosen`, in catalogue order."""
+        ids, live = state.catalog.ids, state.catalog.live_rows if chosen is None else chosen
         check_query(Query(product_id="any", k=k), self.search.max_k)
         for start in range(0, len(live), chunk):
             rows = live[start : start + chunk]
@@ -90,7 +118,25 @@ class Answerer:
         return self._aim(state, query, self.encoder.encode(state, [query]))
 
     def _aim(self, state: State, query: Query, encoded: Encoded) -> Target:
-        return ruled(state, aim(state, query, encoded, self.session, self.search, self.history))
+        session = self._session(state, query)
+        target = aim(
+            state,
+            query,
+            encoded,
+            session,
+            self.search,
+            self.history,
+            self.sessions,
+            lambda: None if self.audience is None else self.audience.current(),
+        )
+        if target.visiting.visits and isinstance(session, VersionModel) and session.is_broken:
+            target = replace(target, degraded=(*target.degraded, SESSION_MODEL))
+        return ruled(state, target)
+
+    def _session(self, state: State, query: Query) -> SessionEncoder:
+        if query.session_model == "recency":
+            return recency_of(state.layout)
+        return self.session or state.session_model
 
     def _answer_chunk(self, state: State, queries: Sequence[Query]) -> list[Recommendations | VisionRecError]:
         bad: dict[int, VisionRecError] = {}

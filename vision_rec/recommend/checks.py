@@ -10,6 +10,8 @@ import numpy as np
 from vision_rec.errors import InputError
 from vision_rec.types import Picture, Query
 
+RECENT_TYPES = ("view", "click", "add_to_cart", "purchase")  # a rating has stars: send it as an event
+SESSION_MODELS = ("auto", "recency")
 SOURCES = "product_id, image, text, colour, examples, recent, user_id or session_id"
 
 
@@ -23,6 +25,9 @@ def check_query(query: Query, max_k: int) -> None:
         value = getattr(query, name)
         if value is not None:
             _number(name, value, 0.0, 1.0)
+    _recent_types(query)
+    if query.session_model not in SESSION_MODELS:
+        raise InputError(f"session_model is {query.session_model!r}; allowed are {', '.join(SESSION_MODELS)}")
     if query.min_score is not None:
         _number("min_score", query.min_score, -math.inf, math.inf)
     for example in query.examples:
@@ -68,12 +73,23 @@ def _types(query: Query) -> None:
         value = getattr(query, name)
         if value is not None and not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; allowed is a text")
-    for name in ("recent", "exclude", "facets"):
+    for name in ("recent", "recent_types", "exclude", "facets"):
         value = getattr(query, name)
         if isinstance(value, str) or not all(isinstance(entry, str) for entry in value):
             raise InputError(f"{name} is {value!r}; allowed is a list of texts")
     if query.weights is not None and not isinstance(query.weights, Mapping):
         raise InputError(f"weights is {query.weights!r}; allowed is a mapping such as {{'colour': 2}}")
+
+
+def _recent_types(query: Query) -> None:
+    if len(query.recent_types) > len(query.recent):
+        raise InputError(
+            f"recent_types has {len(query.recent_types)} entries; recent has {len(query.recent)}, "
+            "and each type belongs to one of them"
+        )
+    for kind in query.recent_types:
+        if kind not in RECENT_TYPES:
+            raise InputError(f"recent_types has {kind[:80]!r}; allowed are {', '.join(RECENT_TYPES)}")
 
 
 def _whole(name: str, value: object, low: int, high: int | None) -> None:

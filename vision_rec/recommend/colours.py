@@ -12,7 +12,7 @@ from vision_rec.errors import VisionRecError
 from vision_rec.types import Array
 
 if TYPE_CHECKING:
-    from vision_rec.settings import EncoderSettings
+    from vision_rec.settings import EncoderSettings, Settings
 
 NameColours = Callable[[Array], tuple[str, ...]]  # a colour block (dim,) → its main colours
 _log = logging.getLogger(__name__)
@@ -48,3 +48,12 @@ class ColourNames:
             _log.warning("colours cannot be named: %s", error)
             return None
         return encoder.name_colours
+
+
+def names_of(
+    settings: Settings, encoders: object | None, given: NameColours | None
+) -> Callable[[str | None], NameColours | None]:
+    """Name colours as told, not at all for encoders of the caller's own, else as the settings' encoder."""
+    if given is not None or encoders is not None:
+        return lambda _: given
+    return ColourNames(settings.encoders)

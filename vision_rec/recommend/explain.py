@@ -12,9 +12,9 @@ from vision_rec.errors import InputError
 from vision_rec.recommend.answer import compose
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.query import Target
+from vision_rec.recommend.ranking import rescored
 from vision_rec.recommend.reasons import said_colours, shared_words
 from vision_rec.recommend.state import State
-from vision_rec.rerank import rescore
 from vision_rec.types import Recommendation, Recommendations
 
 Swatch = tuple[str, str]  # a colour's name and its hex value
@@ -70,7 +70,7 @@ def explain(
         raise InputError(f"product {product_id!r} is retired: it is in no answer")
     rank, item = _found(answer, product_id, target.query.offset)
     if item is None:
-        scored = rescore(state.layout, target.scaled, np.asarray([row]), state.rows[[row]])
+        scored = rescored(state, target, np.asarray([row]))
         alone = replace(target, query=replace(target.query, k=1, offset=0, facets=()))
         item = compose(state, alone, scored, name_colours).items[0]
         if target.ruling is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,22 +10,25 @@ import numpy as np
 
 from vision_rec.catalog.postings import Mask
 from vision_rec.errors import InputError, NotFoundError
-from vision_rec.fusion import blend, edit, present, resolve_weights, scale
+from vision_rec.fusion import AspectLayout, blend, edit, mix, present, resolve_weights, scale
 from vision_rec.recommend.checks import has_source, is_identified, words_of
+from vision_rec.recommend.coldstart import FEW_VIEWS, Likeminded, likeminded
 from vision_rec.recommend.encoding import Encoded, picture_key
+from vision_rec.recommend.longterm import LongTerm, Older, long_term, older_of, parted, telling
 from vision_rec.recommend.state import State
 from vision_rec.recommend.visits import (
     MAX_RECENT,
     Visit,
     Visiting,
     damping,
-    session_row,
+    session_rows,
     spared,
     visits_of,
 )
 from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions.audience import Audience
 from vision_rec.sessions.history import History, Past
-from vision_rec.settings import SearchSettings
+from vision_rec.settings import SearchSettings, SessionSettings
 from vision_rec.types import Array, Query
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_RECENT", "Target", "aim"]
 
+_SESSIONS = SessionSettings()
 SESSION_SHARE = 0.3  # of recent views beside another source
 HISTORY = "history"  # what an answer lacks while the event store is down
 
@@ -55,6 +59,19 @@ class Target:
     degraded: tuple[str, ...]
     ruling: Ruling | None = None  # what rules change, where any are for this query
     visiting: Visiting = Visiting()
+    longterm: LongTerm | None = None  # a known user's older interests
+    likeminded: Likeminded | None = None  # of a visitor of whom little is known
+
+    @property
+    def queries(self) -> Array:
+        """What is searched for: the scaled row (1, D), or blends with older interests and those (2n, D)."""
+        known = self.longterm
+        return self.scaled[None] if known is None else np.vstack([known.blends(self.scaled), known.scaled])
+
+    def asked(self, layout: AspectLayout) -> tuple[str, ...]:
+        """Name the aspects that the query has."""
+        older = [] if self.longterm is None else [self.longterm.rows]
+        return present(layout, np.vstack([self.row, *older]))
 
     @property
     def shown(self) -> Mask:
@@ -79,36 +96,44 @@ def aim(
     session: SessionEncoder,
     search: SearchSettings,
     history: History | None = None,
+    sessions: SessionSettings = _SESSIONS,
+    audience: Callable[[], Audience | None] = lambda: None,
 ) -> Target:
     """Resolve a checked `query` against `state`; `encoded` has its pictures, words and colours as rows.
 
-    `history` knows what its user or session did. Raises InputError for filters and weights that do not
-    fit, NotFoundError for unknown products.
+    `history` knows what its user or session did, `audience` what others do. Raises InputError for filters
+    and weights that do not fit, NotFoundError for unknown products.
     """
     product_row = None if query.product_id is None else state.catalog.row_of(query.product_id)
     asks = history is not None and is_identified(query)
     past = history.of(query.user_id, query.session_id) if history is not None and asks else Past()
-    visits = visits_of(state, query, past)
     alone = not has_source(replace(query, recent=()))
+    visits, older = _visits(state, query, past, sessions) if alone else (visits_of(state, query, past), None)
     if alone and not visits and is_identified(query):
         return _unknown(state, query, history, past)
-    sources = _sources(state, query, encoded, session_row(state, visits, session), product_row)
+    views = session_rows(state, [visits], session)[0] if visits else None
+    sources = _sources(state, query, encoded, views, product_row)
     base, row, brought_by_session = _row(state, query, sources, encoded)
     weights = resolve_weights(
         state.layout,
         _weights(state, query, sources, brought_by_session),
-        present(state.layout, row),
+        present(state.layout, np.vstack([row, *([] if older is None else [state.rows[older.rows]])])),
     )
     allowed = state.catalog.mask(query.filters, like=product_row)
     allowed[_excluded(state, query, product_row)] = False
     lexical, boost = _boosts(state, query, search)
+    few = alone and older is None and len(visits) <= FEW_VIEWS
+    others = likeminded(state, audience(), row, weights) if few else None
+    if others is not None:
+        boost = others.lift + (0.0 if boost is None else boost)
     if past.acts or past.bought:
         allowed[spared(state, past, viewed_too=alone)] = False
         if not alone:
             boost = damping(state, past) + (0.0 if boost is None else boost)
 
-    def row_of(others: Sequence[Visit]) -> Array:
-        return _with_session(state, query, base, session_row(state, others, session))
+    def rows_of(others: Sequence[Sequence[Visit]]) -> Array:
+        rows = session_rows(state, others, session)
+        return np.stack([_with_session(state, query, base, row) for row in rows])
 
     return Target(
         query=query,
@@ -120,8 +145,25 @@ def aim(
         boost=boost,
         lexical=lexical,
         degraded=(*state.degraded, *sources.degraded, *((HISTORY,) if past.is_down else ())),
-        visiting=Visiting(visits, row_of, is_down=past.is_down),
+        visiting=Visiting(visits, rows_of, is_down=past.is_down),
+        longterm=long_term(state, older, weights, sessions.long_term_share),
+        likeminded=others,
     )
+
+
+def _visits(
+    state: State, query: Query, past: Past, sessions: SessionSettings
+) -> tuple[tuple[Visit, ...], Older | None]:
+    """Return what counts of the present visit, and what a known user did before it."""
+    if query.user_id is None:
+        return visits_of(state, query, past), None
+    acts = telling(state, past.acts)
+    given = any(ident in state.catalog for ident in query.recent)
+    before, now = parted(acts, past.now if given else None)
+    lately = {act.event_id for act in past.acts}
+    bought = telling(state, (act for act in past.purchases if act.event_id not in lately))
+    visits = visits_of(state, query, replace(past, acts=now))
+    return visits, older_of(state, [*bought, *before], sessions.half_life_days)
 
 
 def _unknown(state: State, query: Query, history: History | None, past: Past) -> Target:
@@ -207,12 +249,12 @@ def _row(
 
 def _with_session(state: State, query: Query, base: Array, session: Array | None) -> Array:
     """Blend the row of the views (D,) into that of the other sources, if there are any."""
-    if session is None:
+    if session is None or not session.any():
         return base
     if not base.any():
         return session
     share = SESSION_SHARE if query.session_share is None else query.session_share
-    row = blend(state.layout, [base, session], [1.0 - share, share])
+    row = mix(state.layout, base, session, share)
     if query.colour is not None:  # a colour replaces, whatever was looked at before
         row = edit(state.layout, row, {"colour": base[state.layout.slice("colour")]})
     return row

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from vision_rec.catalog.postings import Mask
+from vision_rec.recommend import longterm
 from vision_rec.recommend.query import Target
 from vision_rec.recommend.ruling import Pin, closed_up
 from vision_rec.recommend.state import State
@@ -47,6 +50,7 @@ class Candidates:
     rows: Ints
     floor: float  # −inf where all allowed rows are among them
     parts: tuple[tuple[Mask, float], ...] = ()
+    older: tuple[float, ...] = ()  # of each older interest alone, where there are any
 
 
 def rank(state: State, target: Target, count: int, first: Candidates | None = None) -> Scored:
@@ -89,14 +93,70 @@ def _rank(
         scored, keys = _ordered(state, target, found, taken)
         bound = _bound(target, found)
         certain = int(np.count_nonzero(keys > bound + _AIR))
-        if certain >= need or bound == -np.inf:
+        older = _older(state, target, found)
+        short = min([certain - need, *(len(rows) - count for rows in older)])
+        if short >= 0 or bound == -np.inf:
             break
         wanted *= OVERFETCH
         found = _search(state, target, wanted)
     best = scored.take(np.arange(certain))
     if target.query.diversity:
         best = best.take(_diverse(state, target, best, keys[:certain], count))
-    return best.take(np.arange(min(count, len(best.rows))))
+    best = best.take(np.arange(min(count, len(best.rows))))
+    return _with_older(state, target, best, older, count, taken) if older else best
+
+
+def _older(state: State, target: Target, found: Candidates) -> list[Ints]:
+    """Order the candidates (m,) by each older interest alone, those that nobody outside can be before."""
+    known = target.longterm
+    if known is None:
+        return []
+    rows = found.rows
+    if target.query.min_score is not None:
+        rows = rows[_rescored(state, target, rows).scores >= target.query.min_score]
+    keys = state.rows[rows] @ known.scaled.T  # (m, n)
+    most = 0.0
+    if target.boost is not None:
+        keys = keys + target.boost[rows][:, None]
+        outside = target.allowed.copy()
+        outside[found.rows] = False
+        most = float(target.boost[outside].max(initial=-np.inf))
+    out = []
+    for column, floor in zip(keys.T, found.older, strict=True):
+        order = in_order(column, rows)
+        bound = floor + most if floor > -np.inf else floor
+        out.append(rows[order[column[order] > bound + _AIR]])
+    return out
+
+
+def _with_older(
+    state: State, target: Target, best: Scored, older: Sequence[Ints], count: int, taken: Ints | None
+) -> Scored:
+    """Put products of the older interests to the places that are theirs; each is lifted just so far."""
+    known = target.longterm
+    assert known is not None
+    listed = [best.rows, *older]
+    groups = {int(row): int(state.catalog.groups[row]) for rows in listed for row in rows[:count]}
+    before = Counter(int(group) for group in (() if taken is None else taken))
+    laid = longterm.merged(
+        [int(row) for row in best.rows],
+        [[int(row) for row in rows[:count]] for rows in older],
+        known.shares,
+        known.share,
+        count,
+        groups,
+        target.query.max_per_group,
+        before,
+    )
+    out = _rescored(state, target, np.asarray([row for row, _ in laid], dtype=np.int64))
+    keys = out.scores if target.boost is None else out.scores + target.boost[out.rows]
+    lifts = np.zeros(len(laid), dtype=np.float32)
+    last = np.inf
+    for place, (_, reserved) in enumerate(laid):
+        if reserved and np.isfinite(last):
+            lifts[place] = max(0.0, last - float(keys[place]))
+        last = min(last, float(keys[place] + lifts[place]))
+    return replace(out, lifts=lifts)
 
 
 def first_round(need: int) -> int:
@@ -110,15 +170,16 @@ def _search(state: State, target: Target, wanted: int) -> Candidates:
         found = [_search_part(state, target, wanted, part) for part in parts]
         rows = np.unique(np.concatenate([one.rows for one in found]))
         floors = tuple((part, one.floor) for part, one in zip(parts, found, strict=True))
-        return Candidates(rows, max(one.floor for one in found), floors)
+        older = tuple(max(own) for own in zip(*(one.older for one in found), strict=True))
+        return Candidates(rows, max(one.floor for one in found), floors, older)
     total = int(np.count_nonzero(target.allowed))
     if total <= max(wanted, _SCAN_BELOW) or wanted > _SCAN_ABOVE:
-        return Candidates(np.flatnonzero(target.allowed), -np.inf)
+        return _all_of(target, target.allowed)
     forbidden = state.live_count - total
     few = forbidden <= _FEW
     k = wanted + forbidden if few else wanted
-    hits = state.index.search(target.scaled[None], k, allowed=state.live if few else target.allowed)
-    return candidates(target, hits.rows[0], hits.scores[0])
+    hits = state.index.search(target.queries, k, allowed=state.live if few else target.allowed)
+    return candidates_of_all(target, hits.rows, hits.scores)
 
 
 def _parts(target: Target) -> list[Mask]:
@@ -136,9 +197,15 @@ def _parts(target: Target) -> list[Mask]:
 
 def _search_part(state: State, target: Target, wanted: int, part: Mask) -> Candidates:
     if int(np.count_nonzero(part)) <= max(wanted, _SCAN_BELOW) or wanted > _SCAN_ABOVE:
-        return Candidates(np.flatnonzero(part), -np.inf)
-    hits = state.index.search(target.scaled[None], wanted, allowed=part)
-    return candidates(replace(target, allowed=part), hits.rows[0], hits.scores[0])
+        return _all_of(target, part)
+    hits = state.index.search(target.queries, wanted, allowed=part)
+    return candidates_of_all(replace(target, allowed=part), hits.rows, hits.scores)
+
+
+def _all_of(target: Target, mask: Mask) -> Candidates:
+    """Take all rows of `mask`, so that nobody is outside."""
+    interests = 0 if target.longterm is None else len(target.longterm.shares)
+    return Candidates(np.flatnonzero(mask), -np.inf, older=(-np.inf,) * interests)
 
 
 def search_together(
@@ -148,7 +215,9 @@ def search_together(
     out: list[Candidates | None] = [None] * len(targets)
     totals = [int(np.count_nonzero(target.allowed)) for target in targets]
     together = [
-        i for i, total in enumerate(totals) if total > _SCAN_BELOW and state.live_count - total <= _FEW
+        i
+        for i, total in enumerate(totals)
+        if total > _SCAN_BELOW and state.live_count - total <= _FEW and targets[i].longterm is None
     ]
     if len(together) < 2:
         return out
@@ -170,6 +239,19 @@ def candidates(target: Target, rows: Ints, scores: Array) -> Candidates:
     lifted = np.where(target.allowed, target.boost, 0.0)
     top = np.argpartition(-lifted, min(len(rows), len(lifted) - 1))[: len(rows)]
     return Candidates(np.union1d(kept, top[lifted[top] > 0]), floor)
+
+
+def candidates_of_all(target: Target, rows: Ints, scores: Array) -> Candidates:
+    """Unite the hits (q, k) of a target's queries: no other row scores more than what all of them allow."""
+    first, known = candidates(target, rows[0], scores[0]), target.longterm
+    if known is None:
+        return first
+    plain = replace(target, boost=None)  # what is lifted most is among the first ones
+    found = [first, *(candidates(plain, *hits) for hits in zip(rows[1:], scores[1:], strict=True))]
+    count = len(known.shares)
+    floor = max(one.floor for one in found[:count])
+    older = tuple(one.floor for one in found[count:])
+    return Candidates(np.unique(np.concatenate([one.rows for one in found])), floor, older=older)
 
 
 def _bound(target: Target, found: Candidates) -> float:
@@ -206,14 +288,15 @@ def _ordered(
 
 def _rescored(state: State, target: Target, rows: Ints) -> Scored:
     chunks = [rows[start : start + _SCAN_CHUNK] for start in range(0, len(rows), _SCAN_CHUNK)]
-    pieces = [rescore(state.layout, target.scaled, chunk, state.rows[chunk]) for chunk in chunks]
-    if not pieces:
-        return nothing(state)
-    return Scored(
-        rows,
-        np.concatenate([piece.scores for piece in pieces]),
-        np.concatenate([piece.parts for piece in pieces]),
-    )
+    pieces = [rescored(state, target, chunk) for chunk in chunks]
+    return reduce(Scored.then, pieces) if pieces else rescored(state, target, rows)
+
+
+def rescored(state: State, target: Target, rows: Ints) -> Scored:
+    """Score `rows` (m,) exactly, against the query's row or, with older interests, the blend that suits."""
+    if target.longterm is not None:
+        return longterm.rescored(state, target.scaled, target.longterm, rows)
+    return rescore(state.layout, target.scaled, rows, state.rows[rows])
 
 
 def _diverse(state: State, target: Target, best: Scored, keys: Array, count: int) -> Ints:

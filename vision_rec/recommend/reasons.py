@@ -15,6 +15,7 @@ from vision_rec.types import Product, RuleEffect
 
 MAX_REASONS = 3
 _LEAST_SHARE = 0.05  # smaller parts explain nothing
+_SAID = {"behaviour": "often viewed together"}  # where an aspect's name alone says little
 _SHORT = 3  # words below are "of", "in", "M"
 
 
@@ -36,13 +37,15 @@ def reasons(
     for name in largest[:MAX_REASONS]:
         if parts[name] < _LEAST_SHARE * sum(target.weights.values()):
             break
-        sentence = f"{name} {parts[name] / target.weights[name]:.2f}"
+        sentence = f"{_SAID.get(name, name)} {parts[name] / target.weights[name]:.2f}"
         detail = ""
         if name == "colour":
             detail = _colour_words(state, target, like, product, row, name_colours)
         elif name == "text":
             detail = ", ".join(shared_words(state, target, like, product, row)[:3])
         out.append(f"{sentence}: {detail}" if detail else sentence)
+    if target.likeminded is not None and (count := target.likeminded.users.get(row, 0)):
+        out.append(f"{count} visitors of like taste had it")
     if target.lexical is not None and target.lexical[row] > 0:
         found = shared_words(state, target, None, product, row)
         out.append(f"has the words {', '.join(found[:3])}" if found else "has words of the query")

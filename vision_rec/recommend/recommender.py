@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vision_rec.errors import InputError, VisionRecError
-from vision_rec.filters import Filters
 from vision_rec.fusion import AspectLayout
 from vision_rec.recommend.answerer import CHUNK, Answerer, Neighbours
-from vision_rec.recommend.colours import ColourNames, NameColours
-from vision_rec.recommend.encoding import Crop, QueryEncoder, QueryEncoders
+from vision_rec.recommend.colours import NameColours, names_of
+from vision_rec.recommend.encoding import QueryEncoder, QueryEncoders
 from vision_rec.recommend.explain import Explanation
+from vision_rec.recommend.given import AnyFilters, box_of, filters_of, listed
+from vision_rec.recommend.journey import Influences, Journey
 from vision_rec.recommend.pictures import AnyPicture, picture_from
 from vision_rec.recommend.state import State, current_of, open_state
-from vision_rec.rules import Clock, RuleBook, RuleStore, utc_now
-from vision_rec.sessions import RecencyMean, SessionEncoder
+from vision_rec.rerank import Ints
+from vision_rec.rules import NO_RULES, Clock, RuleBook, RuleStore, utc_now
+from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions.audience import AudienceFile
 from vision_rec.sessions.history import History
 from vision_rec.sessions.stores import Vault
 from vision_rec.settings import Settings
 from vision_rec.types import Example, Picture, Product, Query, Recommendations
 
 _CROP_SIDE = 1024  # a picture to be cropped is opened larger than encoders see it
-AnyFilters = Filters | Mapping[str, Any] | Sequence[str]
 
 
 class Recommender:
@@ -50,10 +52,12 @@ class Recommender:
         self._root = root
         self._answerer = Answerer(
             encoder=QueryEncoder(lambda: encoders or _load_encoders(settings)),
-            session=session_encoder or RecencyMean(),
+            session=session_encoder,
             search=settings.search,
-            names_of=_names(settings, encoders, name_colours),
+            names_of=names_of(settings, encoders, name_colours),
             history=history or History(Vault(settings.events, settings.paths.data)),
+            sessions=settings.sessions,
+            audience=AudienceFile(settings.paths.data),
         )
         self._reloading = threading.Lock()
         self._rules = RuleStore(settings.paths.data / "rules", clock=clock) if rules else None
@@ -141,6 +145,12 @@ class Recommender:
         return dict(self._state.default_weights)
 
     @property
+    def session_models(self) -> tuple[str, ...]:
+        """What `session_model` may be to make a difference; `auto` is there where a trained model is."""
+        trained = self._answerer.session or self._state.session_model.model
+        return ("auto", "recency") if trained else ("recency",)
+
+    @property
     def presets(self) -> dict[str, dict[str, float]]:
         """Named weights, those aspects that this version has."""
         return {name: dict(weights) for name, weights in self._state.presets.items()}
@@ -216,13 +226,24 @@ class Recommender:
         """Say why `product_id` is where it is in the answer to `query`; raise NotFoundError."""
         return self._answerer.explain(self._state, query, product_id)
 
+    def influences(self, query: Query) -> Influences:
+        """Say what each visit (stored, or of `recent`) does to the list of `query`: its score without it."""
+        return self._answerer.influences(self._state, query)
+
+    def journey(self, query: Query) -> Journey:
+        """Answer after the first of `recent`, the first two and so on; raise NotFoundError."""
+        return self._answerer.journey(self._state, query)
+
     def ranking(self, query: Query, depth: int | None = None) -> tuple[str, ...]:
         """Return the ids of the first `depth` results (all where None), beyond any limit of k."""
         return self._answerer.ranking(self._state, query, depth)
 
-    def similar_all(self, k: int = 20, *, chunk: int = CHUNK) -> Iterator[Neighbours]:
-        """Yield the similar list of every product that is not retired, as `similar` answers it."""
-        return self._answerer.similar_all(self._state, k, chunk)
+    def similar_all(
+        self, k: int = 20, *, chunk: int = CHUNK, rows: Ints | None = None, rules: bool = True
+    ) -> Iterator[Neighbours]:
+        """Yield the similar list of every product not retired, or of `rows`, as `similar` answers it."""
+        state = self._state if rules else self._state.under(NO_RULES)
+        return self._answerer.similar_all(state, k, chunk, rows)
 
     def similar(
         self,
@@ -241,17 +262,21 @@ class Recommender:
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
         recent: Sequence[str] = (),
+        recent_types: Sequence[str] = (),
         user_id: str | None = None,
         session_id: str | None = None,
         session_share: float | None = None,
+        session_model: str = "auto",
     ) -> Recommendations:
         """Recommend products similar to one of the catalogue, from stored rows alone."""
         return self.search(
             product_id=product_id,
             recent=recent,
+            recent_types=recent_types,
             user_id=user_id,
             session_id=session_id,
             session_share=session_share,
+            session_model=session_model,
             k=k,
             weights=weights,
             preset=preset,
@@ -275,6 +300,7 @@ class Recommender:
         colour: str | None = None,
         examples: Sequence[Example | Mapping[str, Any]] = (),
         recent: Sequence[str] = (),
+        recent_types: Sequence[str] = (),
         user_id: str | None = None,
         session_id: str | None = None,
         weights: Mapping[str, float] | None = None,
@@ -288,6 +314,7 @@ class Recommender:
         max_per_group: int = 1,
         exclude_own_group: bool = True,
         session_share: float | None = None,
+        session_model: str = "auto",
         crop: Sequence[float] | None = None,
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
@@ -300,13 +327,14 @@ class Recommender:
                 text=text,
                 colour=colour,
                 examples=tuple(map(self._example, examples)),
-                recent=_listed(recent),
+                recent=listed(recent),
+                recent_types=listed(recent_types),
                 user_id=user_id,
                 session_id=session_id,
                 weights=weights,
                 preset=preset,
-                filters=_filters(filters),
-                exclude=_listed(exclude),
+                filters=filters_of(filters),
+                exclude=listed(exclude),
                 k=k,
                 offset=offset,
                 min_score=min_score,
@@ -314,8 +342,9 @@ class Recommender:
                 max_per_group=max_per_group,
                 exclude_own_group=exclude_own_group,
                 session_share=session_share,
-                crop=_box(crop),
-                facets=_listed(facets),
+                session_model=session_model,
+                crop=box_of(crop),
+                facets=listed(facets),
                 rating_boost=rating_boost,
             )
         )
@@ -324,6 +353,7 @@ class Recommender:
         self,
         *,
         recent: Sequence[str] = (),
+        recent_types: Sequence[str] = (),
         user_id: str | None = None,
         session_id: str | None = None,
         k: int = 10,
@@ -337,10 +367,12 @@ class Recommender:
         max_per_group: int = 1,
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
+        session_model: str = "auto",
     ) -> Recommendations:
         """Recommend products for who looked at `recent`, oldest first, or whose events are stored."""
         return self.search(
             recent=recent,
+            recent_types=recent_types,
             user_id=user_id,
             session_id=session_id,
             k=k,
@@ -354,37 +386,8 @@ class Recommender:
             max_per_group=max_per_group,
             facets=facets,
             rating_boost=rating_boost,
+            session_model=session_model,
         )
-
-
-def _box(crop: Sequence[float] | None) -> Crop | None:
-    if crop is None:
-        return None
-    if len(crop) != 4:
-        raise InputError(f"crop is {crop!r}; allowed are four numbers x, y, w, h in 0–1")
-    x, y, w, h = crop
-    return x, y, w, h
-
-
-def _listed(values: Sequence[str]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values)
-
-
-def _filters(filters: AnyFilters | None) -> Filters | None:
-    if filters is None or isinstance(filters, Filters):
-        return filters
-    if isinstance(filters, Mapping):
-        return Filters.from_dict(filters)
-    return Filters.parse([filters] if isinstance(filters, str) else filters)
-
-
-def _names(
-    settings: Settings, encoders: QueryEncoders | None, given: NameColours | None
-) -> Callable[[str | None], NameColours | None]:
-    """Name colours as told, not at all for encoders of the caller's own, else as the settings' encoder."""
-    if given is not None or encoders is not None:
-        return lambda _: given
-    return ColourNames(settings.encoders)
 
 
 def _load_encoders(settings: Settings) -> QueryEncoders:

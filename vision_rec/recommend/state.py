@@ -15,6 +15,7 @@ from vision_rec.catalog.postings import Mask
 from vision_rec.errors import InputError, IntegrityError
 from vision_rec.fusion import AspectLayout
 from vision_rec.lexical import LexicalIndex
+from vision_rec.recommend.session_model import VersionModel
 from vision_rec.rerank import rating_lift
 from vision_rec.rules import NO_RULES, RuleBook
 from vision_rec.types import Array
@@ -40,6 +41,7 @@ class State:
     degraded: tuple[str, ...] = ()
     version: object = None  # held, so that pruning leaves the version alone while it answers
     held_words: dict[int, frozenset[str]] = field(default_factory=dict, repr=False)  # cache by row
+    session_model: VersionModel = field(default_factory=VersionModel, repr=False)  # shared by `under`
     rules: RuleBook = NO_RULES
     ruled: dict[Any, Any] = field(default_factory=dict, repr=False)  # cache of what sets of rules do
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -103,6 +105,7 @@ def open_state(root: Path, settings: Settings) -> State:
         presets=known_presets(version.layout, {**manifest.presets, **settings.search.presets}),
         degraded=version.degraded,
         version=version,
+        session_model=VersionModel(version.model_folder, version.layout),
     )
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
 from vision_rec.catalog.postings import Mask
-from vision_rec.fusion import scale, unit_blocks
+from vision_rec.fusion import AspectLayout, scale
+from vision_rec.recommend.longterm import LongTerm
+from vision_rec.recommend.session_model import VersionModel
 from vision_rec.recommend.state import State
-from vision_rec.rerank import Ints
-from vision_rec.sessions import PURCHASE, RATING, VIEW, SessionEncoder, say_of
+from vision_rec.rerank import Ints, Scored
+from vision_rec.sessions import (
+    EVENT_TYPES,
+    PURCHASE,
+    RATING,
+    VIEW,
+    SessionEncoder,
+    ViewContext,
+    say_of,
+    say_of_type,
+)
 from vision_rec.sessions.history import Past
 from vision_rec.types import Array, Query
 
@@ -21,15 +34,17 @@ MAX_ABLATED = 8  # products that may be named as the reason
 _DID = {"add_to_cart": "put {} in the cart", PURCHASE: "bought {}", RATING: "rated {}"}
 _LEAST_DROP = 1e-3  # less is no difference
 _TITLE = 60  # characters of a title in a reason
+_VIEW = EVENT_TYPES.index(VIEW)
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Something done with the product at `row`; `say` is how much it tells."""
+    """Something done with the product at `row`; `say` is how much it tells, `at` when, in Unix seconds."""
 
     row: int
     type: str
     say: float = 1.0
+    at: float = math.nan  # unknown
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,7 @@ class Visiting:
     """The visits of a query, and what the query would be without some of them."""
 
     visits: tuple[Visit, ...] = ()
-    row_of: Callable[[Sequence[Visit]], Array] | None = None  # the query's row (D,) from other visits
+    rows_of: Callable[[Sequence[Sequence[Visit]]], Array] | None = None  # query rows (n, D) of other visits
     visitors: Mapping[int, int] | None = None  # by row, where popularity is all there is to go by
     is_down: bool = False
 
@@ -49,34 +64,70 @@ def visits_of(state: State, query: Query, past: Past) -> tuple[Visit, ...]:
     """
     catalog, named = state.catalog, set(query.recent)
     stored = [
-        Visit(catalog.row_of(event.product_id), event.type, say)
+        Visit(catalog.row_of(event.product_id), event.type, say, event.received_at.timestamp())
         for event in past.acts
         if event.product_id in catalog and event.product_id not in named and (say := say_of(event)) > 0
     ]
-    given = [Visit(catalog.row_of(ident), VIEW) for ident in query.recent if ident in catalog]
+    given = [
+        Visit(catalog.row_of(ident), kind, say_of_type(kind))
+        for ident, kind in zip_longest(query.recent, query.recent_types, fillvalue=VIEW)
+        if ident in catalog
+    ]
     telling = (visit for visit in stored if state.rows[visit.row].any())
     return (*telling, *given)[-MAX_RECENT:]
 
 
-def session_row(state: State, visits: Sequence[Visit], encoder: SessionEncoder) -> Array | None:
-    """Turn visits into one row (D,) of unit blocks, None where there are none."""
-    if not visits:
-        return None
-    views = state.rows[[visit.row for visit in visits]]
-    lengths = np.asarray([len(views)], dtype=np.int64)
-    says = np.asarray([[visit.say for visit in visits]], dtype=np.float32)
-    return unit_blocks(state.layout, encoder.encode(views[None], lengths, says)[0])
+def session_rows(state: State, sessions: Sequence[Sequence[Visit]], encoder: SessionEncoder) -> Array:
+    """Turn n sessions of visits into rows (n, D); each block's norm, 0 to 1, is how sure it is."""
+    if isinstance(encoder, VersionModel) and encoder.model is not None:
+        sessions = [_merged(visits) for visits in sessions]  # as it has learned them
+    n, longest = len(sessions), max((len(visits) for visits in sessions), default=0)
+    views = np.zeros((n, longest, state.layout.dim), dtype=np.float32)
+    says = np.zeros((n, longest), dtype=np.float32)
+    types = np.full((n, longest), _VIEW, dtype=np.int64)
+    at = np.full((n, longest), np.nan)
+    for i, visits in enumerate(sessions):
+        count = len(visits)
+        views[i, :count] = state.rows[[visit.row for visit in visits]]
+        says[i, :count] = [visit.say for visit in visits]
+        types[i, :count] = [EVENT_TYPES.index(visit.type) for visit in visits]
+        at[i, :count] = [visit.at for visit in visits]
+    lengths = np.asarray([len(visits) for visits in sessions], dtype=np.int64)
+    context = ViewContext(types, np.diff(at, axis=1, prepend=np.nan))
+    return _bounded(state.layout, encoder.encode(views, lengths, says, context))
+
+
+def _merged(visits: Sequence[Visit]) -> list[Visit]:
+    """Take acts on one product right after one another as one, as far as it went."""
+    out: list[Visit] = []
+    for visit in visits:
+        if out and out[-1].row == visit.row:
+            further = max(out.pop().type, visit.type, key=EVENT_TYPES.index)
+            visit = replace(visit, type=further)
+        out.append(visit)
+    return out
+
+
+def _bounded(layout: AspectLayout, rows: Array) -> Array:
+    """Bring blocks of rows (n, D) that are longer than 1 to norm 1; nothing is surer than sure."""
+    out = np.array(rows, dtype=np.float32)
+    for name in layout.names:
+        part = layout.slice(name)
+        out[:, part] /= np.maximum(np.linalg.norm(out[:, part], axis=1, keepdims=True), 1.0)
+    return out
 
 
 def spared(state: State, past: Past, *, viewed_too: bool) -> Mask:
-    """Mark rows (N,) not to be shown: bought, in the cart, rated; viewed too where asked."""
-    done = {e.product_id for e in past.acts if viewed_too or e.type in ("add_to_cart", RATING)}
+    """Mark rows (N,) not to be shown: bought, in the cart, rated; lately viewed too where asked."""
+    done = {e.product_id for e in past.acts if e.type in ("add_to_cart", RATING)}
+    if viewed_too:
+        done |= {event.product_id for event in past.acts[-MAX_RECENT:]}
     return _with_variants(state, done | past.bought)
 
 
 def damping(state: State, past: Past) -> Array:
-    """Return what viewed products lose (N,)."""
-    viewed = _with_variants(state, {event.product_id for event in past.acts})
+    """Return what products lately viewed lose (N,)."""
+    viewed = _with_variants(state, {event.product_id for event in past.acts[-MAX_RECENT:]})
     return np.where(viewed, np.float32(-DAMPED), np.float32(0.0))
 
 
@@ -97,34 +148,60 @@ def because(
     `row` (D,) is the query's with all visits. The products that tell most are tried, with all their visits.
     Where visits say the same, none is missed; then it is the one that would score most alone.
     """
-    if visiting.row_of is None or not visiting.visits or not len(rows):
+    if visiting.rows_of is None or not visiting.visits or not len(rows):
         return [None] * len(rows)
     tried, visits = _telling(visiting.visits), visiting.visits
     vectors = state.rows[rows].T
 
-    def scores(queries: Sequence[Array]) -> Array:
-        return np.asarray(scale(state.layout, np.stack(queries), weights) @ vectors, dtype=np.float32)
+    def scores(queries: Array) -> Array:
+        return np.asarray(scale(state.layout, queries, weights) @ vectors, dtype=np.float32)
 
-    without = [visiting.row_of([visit for visit in visits if visit.row != gone]) for gone in tried]
-    says = scores([row]) - scores(without)  # (m, n)
+    without = visiting.rows_of([[visit for visit in visits if visit.row != gone] for gone in tried])
+    says = scores(row[None]) - scores(without)  # (m, n)
     if (silent := says.max(axis=0) < _LEAST_DROP).any():
-        alone = [visiting.row_of([visit for visit in visits if visit.row == kept]) for kept in tried]
+        alone = visiting.rows_of([[visit for visit in visits if visit.row == kept] for kept in tried])
         says = np.where(silent, scores(alone), says)
     best = says.argmax(axis=0)
     helps = says[best, np.arange(len(rows))] > 0
     return [_because(state, visits, tried[b]) if h else None for b, h in zip(best, helps, strict=True)]
 
 
+def because_before(
+    state: State, known: LongTerm | None, visit: Array, page: Scored, said: Sequence[str | None]
+) -> list[str | None]:
+    """Name for each product of `page` that an older interest brings the one of it that is nearest.
+
+    That is at the places of the interests, and where the interest adds more to the score than the visit's
+    scaled row (D,); the others keep what is `said` of them.
+    """
+    out = list(said)
+    if known is None or page.interests is None or page.lifts is None:
+        return out
+    vectors = state.rows[page.rows]
+    older = np.einsum("nd,nd->n", vectors, known.scaled[page.interests]) * known.share
+    by_interest = (page.lifts > 0) | (older > (vectors @ visit) * (1.0 - known.share))
+    for i in map(int, np.flatnonzero(by_interest & (older > 0))):
+        members = known.members[int(page.interests[i])]
+        near = (state.rows[members] * known.factors) @ vectors[i]
+        row = int(members[near.argmax()])
+        out[i] = f"{_because_of(state, row, known.older.types[row])} before"
+    return out
+
+
 def _telling(visits: Sequence[Visit]) -> list[int]:
     """Return the rows of the products that say most, later visits more."""
     says: dict[int, float] = {}
     for age, visit in enumerate(reversed(visits)):
-        says[visit.row] = says.get(visit.row, 0.0) + visit.say * 0.8**age
+        says[visit.row] = says.get(visit.row, 0.0) + visit.say * 0.7**age
     return sorted(says, key=lambda row: -says[row])[:MAX_ABLATED]
 
 
 def _because(state: State, visits: Sequence[Visit], row: int) -> str:
-    done = [visit.type for visit in visits if visit.row == row]
+    return _because_of(state, row, {visit.type for visit in visits if visit.row == row})
+
+
+def _because_of(state: State, row: int, done: Collection[str]) -> str:
+    """Say what was done with the product at `row`, what says most."""
     strongest = next((kind for kind in (PURCHASE, "add_to_cart", RATING) if kind in done), VIEW)
     title = state.catalog.product(row).title
     title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"

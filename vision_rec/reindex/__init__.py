@@ -35,9 +35,10 @@ def reindex(
 ) -> ReindexReport:
     """Bring the indexes to what `feed` says and publish a new version, unless nothing has changed.
 
-    Relative picture paths resolve against `images`, by default the feed's folder. `plan_only` stops once
-    it is known what would be done; `full` encodes everything anew; `allow_shrink` accepts that much of the
-    catalogue is gone; `refresh_images` fetches pictures with URLs again. `progress` hears (stage, done,
+    Relative picture paths resolve against `images`, by default the feed's folder. The block `behaviour` comes
+    from the trained session pair; where there is none it is fitted to the file `views`. `plan_only` stops
+    once it is known what would be done; `full` encodes everything anew; `allow_shrink` accepts that much of
+    the catalogue is gone; `refresh_images` fetches pictures with URLs again. `progress` hears (stage, done,
     total or None). A run that was killed is resumed by calling again.
 
     Raises FeedError (nothing is published: unusable, too many bad rows, shrunk), LockedError, ResourceError,
@@ -48,6 +49,7 @@ def reindex(
         feed=_file(feed, "feed"),
         images=_folder(images) if images is not None else Path(feed).resolve().parent,
         reviews=_file(reviews, "reviews file") if reviews is not None else None,
+        views=_file(views, "views file") if views is not None else None,
         plan_only=plan_only,
         full=full,
         allow_shrink=allow_shrink,
@@ -55,9 +57,6 @@ def reindex(
         now=(now or datetime.now(UTC)).astimezone(UTC),
     )
     journal = Journal(feed=str(feed))
-    if views is not None:
-        _file(views, "views file")
-        journal.notes.append("views: not used by this version")
     if encoders is None:
         from vision_rec.encoders import load_encoders
 

@@ -18,11 +18,13 @@ from vision_rec.catalog import CatalogWriter
 from vision_rec.failpoints import failpoint
 from vision_rec.fusion import AspectLayout
 from vision_rec.index.files import link
+from vision_rec.reindex.behaviour import Behaviour
 from vision_rec.reindex.chunks import ChunkStore
 from vision_rec.reindex.encode import ParentRows
 from vision_rec.reindex.plan import Chunk
 from vision_rec.reindex.report import Journal
 from vision_rec.reindex.staging import Staging, to_json
+from vision_rec.sessions.pair import BEHAVIOUR
 
 VECTORS, IDS, CATALOG, REPORT, INDEX = "vectors.npy", "ids.json", "catalog.parquet", "report.json", "index"
 _PAGE = 4_096
@@ -61,8 +63,11 @@ def write_rows(
     store: ChunkStore,
     parent: ParentRows | None,
     journal: Journal,
+    behaviour: Behaviour | None = None,
 ) -> None:
     """Write vectors.npy (N, D) float16: rows of the parent version, and those of finished chunks.
+
+    The block `behaviour`, the last one, is written for all rows: it costs nothing.
 
     The chunks' facts go to table `result`, their problems to the journal.
     """
@@ -72,11 +77,11 @@ def write_rows(
         copied = staging.db.execute("SELECT row, parent_row FROM target WHERE chunk IS NULL ORDER BY row")
         while page := list(islice(copied, _PAGE)):
             new, old = np.array(page, np.int64).T
-            for name in layout.names:
+            for name in set(layout.names) - {BEHAVIOUR}:
                 rows[new, layout.slice(name)] = parent.rows[old, parent.layout.slice(name)]
     for chunk in chunks:
         encoded = store.load(chunk)
-        rows[encoded.numbers] = encoded.rows
+        rows[encoded.numbers, : encoded.rows.shape[1]] = encoded.rows
         staging.fill(
             "INSERT INTO result VALUES (?, ?, ?, ?, ?)",
             (
@@ -87,6 +92,10 @@ def write_rows(
         for problem in encoded.problems:
             journal.problem(problem.ref, problem.reason, problem.host)
         journal.bad_vectors += encoded.bad_vectors
+    if behaviour is not None:
+        for numbers, blocks in behaviour.blocks(staging):
+            rows[numbers, layout.slice(BEHAVIOUR)] = blocks
+        failpoint("reindex.behaviour-written")
     rows.flush()
     failpoint("reindex.rows-written")
 

@@ -7,7 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from vision_rec.encoders import EncoderSet
+from vision_rec.fusion import AspectLayout
 from vision_rec.index.version import IndexVersion
+from vision_rec.reindex.behaviour import SESSION, Behaviour
 from vision_rec.reindex.cache import PictureCache
 from vision_rec.reindex.encode import REVIEWS, WORDS, ParentRows
 from vision_rec.reindex.plan import Stale
@@ -23,6 +25,7 @@ class Inputs:
     feed: Path
     images: Path
     reviews: Path | None
+    views: Path | None
     plan_only: bool
     full: bool
     allow_shrink: bool
@@ -42,6 +45,25 @@ class Context:
     staging: Staging
     cache: PictureCache
     parent: IndexVersion | None
+    behaviour: Behaviour | None = None
+
+    @property
+    def layout(self) -> AspectLayout:
+        """The blocks of a row: the encoders', then what visitors did."""
+        extra = () if self.behaviour is None else (self.behaviour.aspect,)
+        return AspectLayout((*self.encoders.layout.aspects, *extra))
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprints of all that decides a row beside the feed."""
+        extra = {} if self.behaviour is None else {SESSION: self.behaviour.fingerprint}
+        return {**self.encoders.fingerprints, **extra}
+
+    @property
+    def is_behaviour_new(self) -> bool:
+        """Whether the block `behaviour` is another than that of the current version."""
+        written = self.parent.manifest.fingerprints if self.parent else {}
+        return written.get(SESSION) != self.fingerprints.get(SESSION)
 
     @property
     def stale(self) -> Stale:

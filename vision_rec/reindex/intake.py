@@ -17,7 +17,7 @@ from vision_rec.types import Product, Review
 _TELL_EVERY = 500
 
 
-class _Rejects:
+class Rejects:
     """Counts and lists the bad rows of one file."""
 
     def __init__(self, path: Path, journal: Journal) -> None:
@@ -26,6 +26,7 @@ class _Rejects:
         self._first: FeedRowError | None = None
 
     def __call__(self, error: FeedRowError) -> None:
+        """Count and list one row."""
         self.count += 1
         self._first = self._first or error
         self._journal.reject(
@@ -49,7 +50,7 @@ def take_feed(
 
     Raises FeedError where the file cannot be read, holds no product, or has too many bad rows.
     """
-    rejects = _Rejects(path, journal)
+    rejects = Rejects(path, journal)
     mapping = dict(settings.map) or None
 
     def told() -> Iterator[Product]:
@@ -68,6 +69,7 @@ def take_feed(
             journal.rejected = rejects.count
             done.append(taken)
     journal.duplicates = taken - int(staging.one("SELECT count(*) FROM product"))
+    journal.duplicate_ids = tuple(staging.repeated)
     progress("feed", taken, taken)
     rejects.check(taken, settings.max_reject_share)
     if not taken:
@@ -78,7 +80,7 @@ def take_reviews(
     path: Path, staging: Staging, journal: Journal, *, settings: FeedSettings, progress: Progress
 ) -> None:
     """Stage the reviews of the file at `path`; reviews of unknown products are counted and left out."""
-    rejects = _Rejects(path, journal)
+    rejects = Rejects(path, journal)
 
     def told() -> Iterator[tuple[str, Review]]:
         for number, pair in enumerate(read_reviews(path, on_error=rejects), start=1):

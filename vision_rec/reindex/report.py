@@ -68,6 +68,7 @@ class PlanCounts:
     dropped: int = 0
     to_encode: int = 0
     encoders_changed: tuple[str, ...] = ()
+    behaviour_changed: int = 0  # products that other views, or another session pair, gave another block
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,9 @@ class ReindexReport:
     peak_worker_memory_bytes: int
     notes: tuple[str, ...] = ()
     error: str | None = None
+    duplicate_ids: tuple[str, ...] = ()  # those that the feed repeats, the first of them
+    views: int = 0
+    views_rejected: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report with JSON types only; stages carry their rate per second."""
@@ -152,9 +156,12 @@ class Journal:
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list)
     duplicates: int = 0
+    duplicate_ids: tuple[str, ...] = ()
     reviews: int = 0
     reviews_rejected: int = 0
     reviews_without_product: int = 0
+    views: int = 0
+    views_rejected: int = 0
     products_without_image: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     problem_hosts: Counter[str] = field(default_factory=Counter)
@@ -234,6 +241,9 @@ class Journal:
             peak_worker_memory_bytes=_peak(resource.RUSAGE_CHILDREN),
             notes=tuple(self.notes),
             error=error,
+            duplicate_ids=self.duplicate_ids,
+            views=self.views,
+            views_rejected=self.views_rejected,
         )
 
 

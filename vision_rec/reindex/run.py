@@ -24,6 +24,7 @@ from vision_rec.index import choose_kind
 from vision_rec.index.files import hash_of, require_space
 from vision_rec.index.version import IndexVersion, VersionStore
 from vision_rec.reindex import build, stages
+from vision_rec.reindex.behaviour import find_behaviour
 from vision_rec.reindex.chunks import ChunkStore
 from vision_rec.reindex.context import Context, Inputs, open_cache
 from vision_rec.reindex.plan import rows_stay
@@ -89,9 +90,9 @@ class Run:
         return self._journal.report(outcome)
 
     def _make(self, context: Context, building: Path, kind: str, feed_sha256: str) -> None:
-        journal, layout = self._journal, self._encoders.layout
+        journal = self._journal
         require_space(self._store.root, _room(context))
-        store = ChunkStore(building / _CHUNKS, layout.dim)
+        store = ChunkStore(building / _CHUNKS, self._encoders.layout.dim)
         stages.encode(context, store)
         failpoint("reindex.encoded")
         shared = self._rows_shared(context, kind)
@@ -103,8 +104,8 @@ class Run:
             failpoint("reindex.report-written")
             version = self._store.publish(
                 building,
-                layout=layout,
-                fingerprints=self._encoders.fingerprints,
+                layout=context.layout,
+                fingerprints=context.fingerprints,
                 index_kind=kind,
                 count=context.count,
                 feed_sha256=feed_sha256,
@@ -117,17 +118,20 @@ class Run:
         failpoint("reindex.published")
 
     def _sources(self) -> dict[str, str]:
-        reviews = {"reviews": str(self._inputs.reviews)} if self._inputs.reviews else {}
-        return {"feed": str(self._inputs.feed), "images": str(self._inputs.images), **reviews}
+        given = {"reviews": self._inputs.reviews, "views": self._inputs.views}
+        more = {name: str(path) for name, path in given.items() if path}
+        return {"feed": str(self._inputs.feed), "images": str(self._inputs.images), **more}
 
     def _rows_shared(self, context: Context, kind: str) -> bool:
         """Return whether the new version has the rows, ids and index of its parent."""
         parent = context.parent
-        if parent is None or parent.degraded or not rows_stay(context.staging):
+        if parent is None or parent.degraded or context.is_behaviour_new:
+            return False
+        if not rows_stay(context.staging):
             return False
         names = [(aspect.name, aspect.dim) for aspect in parent.layout.aspects]
         return parent.manifest.index_kind == kind and names == [
-            (aspect.name, aspect.dim) for aspect in self._encoders.layout.aspects
+            (aspect.name, aspect.dim) for aspect in context.layout.aspects
         ]
 
     def _nothing_to_do(self, context: Context, kind: str) -> bool:
@@ -138,8 +142,8 @@ class Run:
         return (
             plan.unchanged == plan.products
             and not plan.gone
-            and parent.layout == self._encoders.layout
-            and dict(parent.manifest.fingerprints) == dict(self._encoders.fingerprints)
+            and parent.layout == context.layout
+            and dict(parent.manifest.fingerprints) == context.fingerprints
             and parent.manifest.sources.get("images") == str(self._inputs.images)
         )
 
@@ -161,6 +165,9 @@ class Run:
                     staging,
                     cache,
                     parent,
+                    find_behaviour(
+                        self._settings, self._encoders, self._inputs.views, self._journal, self._progress
+                    ),
                 )
         finally:
             if parent is not None:
@@ -190,7 +197,7 @@ class Run:
 
 def _room(context: Context) -> int:
     """Return how many bytes the run will write, roughly."""
-    row = 2 * context.encoders.layout.dim
+    row = 2 * context.layout.dim
     rows = row * (context.count + context.journal.plan.to_encode)
     return rows + _GRAPH_BYTES * context.count + context.staging.path.stat().st_size + _AIR
 

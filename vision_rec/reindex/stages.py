@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,11 @@ def plan(context: Context) -> None:
     with journal.stage("plan"):
         set_targets(staging, stale, now=inputs.now, retire_days=context.settings.feed.retire_days)
         journal.plan = count_plan(staging, stale)
+        if context.behaviour is not None and context.parent is not None and context.is_behaviour_new:
+            changed = context.behaviour.count_changed(staging, context.parent)
+            journal.plan = replace(journal.plan, behaviour_changed=changed)
+        elif context.parent is not None and context.is_behaviour_new:
+            journal.notes.append("the block behaviour is dropped: there is no session pair, nor --views")
     failpoint("reindex.planned")
     _guard(context)
 
@@ -155,6 +161,8 @@ def make_files(context: Context, building: Path, store: ChunkStore, kind: str, *
         build.share_files(building, context.parent.path)
     else:
         _make_rows(context, building, store)
+    if context.behaviour is not None:
+        context.behaviour.write_model(building)
     with context.journal.stage("catalogue") as done:
         count = build.write_catalog(
             building / build.CATALOG,
@@ -177,7 +185,8 @@ def _make_rows(context: Context, building: Path, store: ChunkStore) -> None:
         build.write_rows(
             building / build.VECTORS,
             context.staging,
-            context.encoders.layout,
+            context.layout,
+            behaviour=context.behaviour,
             chunks=read_chunks(context.staging, context.salt),
             store=store,
             parent=context.parent_rows,
@@ -191,7 +200,7 @@ def _index_and_check(context: Context, building: Path, kind: str, catalog_rows: 
     from vision_rec.index import build_index
     from vision_rec.index.files import load_array
 
-    settings, journal, layout = context.settings, context.journal, context.encoders.layout
+    settings, journal, layout = context.settings, context.journal, context.layout
     with journal.stage("index") as done:
         context.progress("index", 0, context.count)
         stored = load_array(building / build.VECTORS, np.float16, (context.count, layout.dim))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_rec.records import product_from_record, product_to_record, review_from_record, review_to_record
+from vision_rec.reindex.report import MAX_LISTED
 from vision_rec.types import Product, Review
 
 _SCHEMA = """
@@ -66,6 +67,7 @@ class Staging:
             leftover.unlink(missing_ok=True)
         self.path = path
         self.trusts_text_hashes = False
+        self.repeated: dict[str, None] = {}  # ids that the feed repeats, the first of them
         self.db = sqlite3.connect(path, isolation_level=None)
         # The file is thrown away after a crash, so nothing in it has to survive one.
         self.db.execute("PRAGMA journal_mode=OFF")
@@ -112,6 +114,8 @@ class Staging:
 
     def _product_row(self, product: Product, seq: int, describe: Callable[[Product], str]) -> tuple[Any, ...]:
         key = product_key(product.id)
+        if len(self.repeated) < MAX_LISTED and self._has(key):
+            self.repeated[product.id] = None
         record = product_to_record(product)
         reviews = record.pop("reviews", [])
         meta = to_json(record)
@@ -133,6 +137,9 @@ class Staging:
             digest(to_json(reviews)) if reviews else "",
             0,
         )
+
+    def _has(self, key: str) -> bool:
+        return self.db.execute("SELECT 1 FROM product WHERE key = ?", (key,)).fetchone() is not None
 
     def add_reviews(self, reviews: Iterable[tuple[str, Review]]) -> None:
         """Store reviews of the reviews file in its order."""

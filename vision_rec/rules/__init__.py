@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vision_rec.rules.audit import Entry
 from vision_rec.rules.book import NO_RULES, Clock, RuleBook, View
+from vision_rec.rules.hits import RuleHits
 from vision_rec.rules.model import EFFECTS, SCOPES, Rule, Scope, iso, sentence, to_json, utc_now
 from vision_rec.rules.parse import FIELDS, read_time, rule_from_json
 from vision_rec.rules.saved import Draft, Version, same_rules
@@ -19,6 +20,7 @@ __all__ = [
     "Entry",
     "Rule",
     "RuleBook",
+    "RuleHits",
     "RuleStore",
     "Scope",
     "Version",

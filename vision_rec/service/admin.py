@@ -1,18 +1,15 @@
-"""The routes beside searching: aspects, versions, health, figures."""
+"""The routes beside searching: aspects, health, figures."""
 
 from __future__ import annotations
-
-from functools import partial
-from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from vision_rec.service.core import Service, service_of
+from vision_rec.service.core import service_of
 from vision_rec.service.openapi import answers
 from vision_rec.service.problems import request_id_of, respond
-from vision_rec.service.schemas import Aspects, Versions
+from vision_rec.service.schemas import Aspects
 from vision_rec.service.search import json_response
 
 router = APIRouter()
@@ -39,42 +36,6 @@ async def aspects(request: Request) -> Response:
         "request_id": request_id_of(request),
     }
     return json_response(body, _NO_STORE)
-
-
-@router.get("/v1/versions", tags=["versions"], responses=answers(Versions))
-async def versions(request: Request) -> Response:
-    """List the index versions on disk, newest first."""
-    service = service_of(request)
-    return json_response(await _versions(request, service), _NO_STORE)
-
-
-@router.post("/v1/versions/{version_id}/activate", tags=["versions"], responses=answers(Versions))
-async def activate(request: Request, version_id: str) -> Response:
-    """Verify a version and make it the current one: rollback and roll forward alike."""
-    service = service_of(request)
-    await service.file_thread(partial(service.store.activate, version_id))
-    await service.file_thread(service.refresh)
-    return json_response(await _versions(request, service), _NO_STORE)
-
-
-async def _versions(request: Request, service: Service) -> dict[str, Any]:
-    listed = await service.file_thread(service.store.list)
-    return {
-        "request_id": request_id_of(request),
-        "current": next((info.id for info in listed if info.state == "current"), None),
-        "in_use": service.recommender.version_id if service.is_open else None,
-        "versions": [
-            {
-                "id": info.id,
-                "current": info.state == "current",
-                "state": info.state,
-                "created_at": info.created_at,
-                "count": info.count,
-                "bytes": info.size,
-            }
-            for info in reversed(listed)
-        ],
-    }
 
 
 @router.get("/healthz", tags=["operation"])

@@ -14,11 +14,26 @@ from starlette.routing import Route
 
 from vision_rec.errors import VisionRecError
 from vision_rec.recommend import Recommender
-from vision_rec.service import admin, events, explain, openapi, products, rules, search
+from vision_rec.service import (
+    admin,
+    audience,
+    events,
+    explain,
+    health,
+    journeys,
+    openapi,
+    products,
+    rules,
+    search,
+    versions,
+)
 from vision_rec.service.auth import Guard
+from vision_rec.service.console import catalogue as catalogue_pages
+from vision_rec.service.console import journeys as journey_pages
 from vision_rec.service.console import login
 from vision_rec.service.console import routes as console
 from vision_rec.service.console import rules as rule_pages
+from vision_rec.service.console import versions as version_pages
 from vision_rec.service.core import Service
 from vision_rec.service.limits import Limits
 from vision_rec.service.outermost import Outermost
@@ -29,9 +44,13 @@ from vision_rec.settings import Settings
 _ROUTERS = (
     search.router,
     explain.router,
+    journeys.router,
     events.router,
+    health.router,
     products.router,
     rules.router,
+    audience.router,
+    versions.router,
     admin.router,
 )
 
@@ -46,7 +65,15 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
             yield
 
     similar = Route(search.SIMILAR_PATH, search.similar, methods=["GET"])
-    plain = [similar, *console.ROUTES, *rule_pages.ROUTES, *login.ROUTES]
+    plain = [
+        similar,
+        *console.ROUTES,
+        *rule_pages.ROUTES,
+        *journey_pages.ROUTES,
+        *version_pages.ROUTES,
+        *catalogue_pages.ROUTES,
+        *login.ROUTES,
+    ]
     templates = {route.endpoint: route.path for route in plain}
     app = FastAPI(
         lifespan=lifespan,

@@ -24,7 +24,7 @@ from vision_rec.service.schemas import SearchBody
 
 MAX_DEPTH = 8
 _TEXTS = frozenset({"product_id", "image_url", "text", "colour", "user_id", "session_id", "preset", "cursor"})
-_LISTS = frozenset({"recent", "exclude", "facets"})
+_LISTS = frozenset({"recent", "recent_types", "exclude", "facets"})
 
 
 @dataclass(frozen=True, slots=True)

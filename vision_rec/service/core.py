@@ -16,9 +16,10 @@ import numpy as np
 from starlette.requests import Request
 
 from vision_rec.access import Access
+from vision_rec.audience import AudienceDesk
 from vision_rec.errors import UnavailableError, VisionRecError
 from vision_rec.events import EventLog
-from vision_rec.index.version import VersionStore
+from vision_rec.health import HealthDesk
 from vision_rec.merchandise import RuleDesk
 from vision_rec.pictures import QueryPictures, Thumbnails
 from vision_rec.recommend import Recommender
@@ -28,6 +29,7 @@ from vision_rec.service.rates import Buckets
 from vision_rec.service.schemas import search_body
 from vision_rec.settings import Settings, thread_count
 from vision_rec.types import Query, Recommendations
+from vision_rec.versions import VersionDesk
 
 log = logging.getLogger("vision_rec.service")
 T = TypeVar("T")
@@ -37,6 +39,8 @@ FAILURE_SECONDS = 60.0
 # A hop to another thread costs about 0.1 ms and lets other requests run; shorter searches do without.
 INLINE_SECONDS = 0.002
 EVENT_THREADS = 8
+HITS_SECONDS = 30.0  # between two writes of what rules did
+_MENDED = "the events were damaged and have been mended; see `vision-rec doctor`"
 _MEMORY = 0.2  # share of the newest search in the pace
 
 
@@ -51,8 +55,10 @@ class Service:
         self.anonymous = Buckets(settings.service.anonymous_rate_per_second, settings.service.burst)
         self.failures = Buckets(MAX_FAILURES / FAILURE_SECONDS, MAX_FAILURES)  # wrong keys, by address
         self.search_body = search_body(settings)
-        self.store = VersionStore(settings.paths.indexes)
+        self.versions = VersionDesk(settings)
         self.rules = RuleDesk(settings)
+        self.audience = AudienceDesk(settings)
+        self.health = HealthDesk(settings.paths.data)
         self.pictures = QueryPictures(settings.images)
         self.thumbnails = Thumbnails(settings.paths.data / "cache" / "thumbnails")
         self.defaults_hash = crc32(repr(settings.search).encode())  # they decide answers as a version does
@@ -103,6 +109,8 @@ class Service:
         self.metrics.stages.labels("search").observe(seconds)
         for effect in answer.rules:
             self.metrics.rule_hits.labels(effect.effect).inc()
+            if effect.amount:
+                self.rules.hits.count(effect.id)
         self.metrics.results.labels("product" if light else "search").observe(len(answer))
         return answer
 
@@ -123,7 +131,8 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch for new versions as long as the service runs."""
-        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._watch_keys())]  # held, or lost
+        works = (self._watch(), self._watch_keys(), self._write_hits(), self._mend_events())
+        tasks = [asyncio.create_task(work) for work in works]  # held, or lost
         try:
             yield
         finally:
@@ -131,6 +140,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self.rules.hits.flush)
             self._searches.shutdown(wait=False, cancel_futures=True)
             self._files.shutdown(wait=False, cancel_futures=True)
             self._appends.shutdown(wait=True)
@@ -149,6 +159,15 @@ class Service:
                 log.exception("defect while looking for a new version")
             await asyncio.sleep(self.settings.service.poll_seconds)
 
+    async def _mend_events(self) -> None:
+        """Look at the file of events once; a damaged one is set aside before anybody needs it."""
+        try:
+            if await self.event_thread(self.events.vault.mend) is not None:
+                self.event_trouble = _MENDED
+        except (VisionRecError, OSError) as error:
+            self.event_trouble = f"events are not stored: {error}"
+            log.error("the events cannot be looked at", extra={"detail": str(error)})
+
     async def _watch_keys(self) -> None:
         """Follow the file of keys; apart from the versions, which may take long to open."""
         trouble: str | None = None
@@ -163,6 +182,19 @@ class Service:
                 log.error("the keys cannot be read", extra={"detail": self.access.trouble})
             trouble = self.access.trouble
 
+    async def _write_hits(self) -> None:
+        """Write what rules did now and then; never while a request waits."""
+        trouble: str | None = None
+        while True:
+            await asyncio.sleep(HITS_SECONDS)
+            try:
+                await asyncio.to_thread(self.rules.hits.flush)
+            except Exception:  # a defect must not end the loop: nothing would be written again
+                log.exception("defect while writing the hits of rules")
+            if self.rules.hits.trouble not in (None, trouble):
+                log.warning("the hits of rules are not written", extra={"detail": self.rules.hits.trouble})
+            trouble = self.rules.hits.trouble
+
     def warm(self) -> None:
         """Load what the first query by picture or words would wait for; note what is not available."""
         side = self.settings.images.min_side
@@ -171,6 +203,7 @@ class Service:
                 self.recommender.answer(query)
             except VisionRecError as error:
                 log.warning("some queries are not answered", extra={"detail": str(error)})
+        self.recommender.state.session_model.warm()
         with suppress(VisionRecError):  # no picture, but it starts the process that says so
             self.pictures.open(b"warm", max_side=side)
 
@@ -199,6 +232,7 @@ class Service:
         recommender = self.recommender
         self._pace = INLINE_SECONDS  # unknown: the first searches go to a thread
         self.metrics.use_version(recommender.version_id, len(recommender))
+        self.versions.note_good(recommender.version_id)  # opening checks every byte
         log.info("version in use", extra={"version": recommender.version_id, "pid": os.getpid()})
 
     def _note_trouble(self, error: Exception) -> None:

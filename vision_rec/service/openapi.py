@@ -22,6 +22,7 @@ _QUERY_TEXTS = {
     "exclude": "comma-separated ids",
     "facets": "comma-separated names",
     "recent": "comma-separated ids, oldest first",
+    "recent_types": "comma-separated: view, click, add_to_cart or purchase, for each of recent",
     "filters": "the filters of a search body, as JSON",
 }
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFIX = b"/v1/products/"
+PREFIXES = (PREFIX, b"/v1/catalogue/products/", b"/catalogue/products/")
 USERS = b"/v1/users/"
 _STAND_IN = "\u2215"  # looks like a slash, routes like a letter
 
@@ -25,7 +26,7 @@ class EncodedSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route by a path in which encoded slashes are letters."""
         raw: bytes = scope.get("raw_path") or b""
-        if raw.startswith((PREFIX, USERS)) and b"%" in raw:
+        if raw.startswith((*PREFIXES, USERS)) and b"%" in raw:
             segments = (unquote(segment.decode("latin-1")) for segment in raw.split(b"/"))
             scope["path"] = "/".join(segment.replace("/", _STAND_IN) for segment in segments)
         await self.app(scope, receive, send)
@@ -34,8 +35,9 @@ class EncodedSlashes:
 def product_id_of(request: Request) -> str:
     """Return the product id in the request's path, as it was before encoding."""
     raw: bytes = request.scope.get("raw_path") or b""
-    if raw.startswith(PREFIX):
-        return unquote(raw[len(PREFIX) :].partition(b"/")[0].decode("latin-1"))
+    for prefix in PREFIXES:
+        if raw.startswith(prefix):
+            return unquote(raw[len(prefix) :].partition(b"/")[0].decode("latin-1"))
     return str(request.path_params["product_id"])
 
 

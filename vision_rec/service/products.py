@@ -74,15 +74,22 @@ async def image(
     v: Annotated[
         str | None, Query(max_length=64, description="a version: then it may be kept for ever")
     ] = None,
+    version: Annotated[
+        str | None, Query(max_length=64, description="the version on disk to look in [the one in use]")
+    ] = None,
 ) -> Response:
     """Show a picture of a product as a small WebP without its metadata."""
     service = service_of(request)
     catalogue = Catalogue.of(service.recommender)
-    refs = catalogue.product(product_id).image_refs
+    if version is None or version == catalogue.version_id:
+        refs, root = catalogue.product(product_id).image_refs, catalogue.pictures_root
+    else:
+        found = await service.file_thread(partial(service.versions.product, version, product_id))
+        refs, root = found.image_refs, service.versions.pictures_root(version)
     if n >= len(refs):
         raise NotFoundError(f"product {product_id!r} has {len(refs)} pictures; there is no number {n}")
     fetched = service.settings.paths.data / "cache" / "images"
-    path = await service.file_thread(partial(find_picture, refs[n], catalogue.pictures_root, fetched))
+    path = await service.file_thread(partial(find_picture, refs[n], root, fetched))
     tag = await service.file_thread(partial(service.thumbnails.tag, path, w))
     # Pages name the version in the address; without it a picture may change behind the same address.
     kept = _FOREVER if v is not None and v == catalogue.version_id else _A_WHILE

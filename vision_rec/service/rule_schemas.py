@@ -80,6 +80,7 @@ class RuleOut(BaseModel):
     state: Literal["active", "scheduled", "ended", "off"]
     unpublished: Literal["added", "changed"] | None
     problems: list[str]
+    hits_7_days: int = Field(description="answers it acted on, today and in the six days before")
 
 
 class RulesOut(BaseModel):

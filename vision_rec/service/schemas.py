@@ -18,6 +18,7 @@ MAX_PAGE = 500
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+RecentType = Literal["view", "click", "add_to_cart", "purchase"]
 Texts = Annotated[list[str], Field(max_length=MAX_IDS)]
 
 
@@ -45,6 +46,9 @@ class SearchBody(_Body):
     )
     examples: Annotated[list[ExampleBody], Field(max_length=MAX_EXAMPLES)] | None = None
     recent: Texts | None = Field(default=None, description="viewed product ids, oldest first")
+    recent_types: Annotated[list[RecentType], Field(max_length=MAX_IDS)] | None = Field(
+        default=None, description="what was done with each of `recent`; view where nothing is said"
+    )
     user_id: Text | None = None
     session_id: Text | None = None
     weights: dict[str, Weight] | None = Field(
@@ -67,6 +71,9 @@ class SearchBody(_Body):
     exclude_own_group: bool = True
     session_share: Share | None = Field(
         default=None, description="of what a visitor did; 0.3 beside another source"
+    )
+    session_model: Literal["auto", "recency"] = Field(
+        default="auto", description="what turns visits into a query: the trained model, or their mean"
     )
     crop: Annotated[list[Share], Field(min_length=4, max_length=4)] | None = Field(
         default=None, description="x, y, w, h of the part of the picture to look at, in 0–1"
@@ -224,26 +231,6 @@ class Aspects(BaseModel):
     request_id: str
 
 
-class VersionInfo(BaseModel):
-    """One index version on disk."""
-
-    id: str
-    current: bool
-    state: Literal["current", "ready", "damaged", "incompatible"]
-    created_at: str
-    count: int
-    bytes: int
-
-
-class Versions(BaseModel):
-    """All index versions, newest first; `in_use` is the one that answers."""
-
-    request_id: str
-    current: str | None
-    in_use: str | None
-    versions: list[VersionInfo]
-
-
 class EventBody(_Body):
     """One thing a visitor did."""
 
@@ -291,6 +278,34 @@ class Erased(BaseModel):
 
     request_id: str
     erased: int
+
+
+class SegmentProduct(BaseModel):
+    """A product of a segment; `users` where it is told how many had to do with it."""
+
+    id: str
+    title: str | None
+    users: int | None = None
+
+
+class SegmentOut(BaseModel):
+    """Users of like taste: how many, their share of all taste, and the products that show it."""
+
+    segment: int
+    users: int
+    share: float
+    face: list[SegmentProduct]
+    popular: list[SegmentProduct]
+
+
+class AudienceOut(BaseModel):
+    """The segments made last; `fits` says whether they were made of this index."""
+
+    request_id: str
+    made_at: str | None
+    users: int
+    fits: bool
+    segments: list[SegmentOut]
 
 
 class FieldError(BaseModel):

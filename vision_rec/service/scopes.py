@@ -50,9 +50,13 @@ TABLE: Mapping[tuple[str, str], Need] = {
     ("POST", "/v1/search/image"): Need((SEARCH,), cost=5.0),
     ("POST", "/v1/recommendations"): Need((SEARCH,)),
     ("POST", "/v1/explain"): Need((SEARCH,)),
+    ("POST", "/v1/journeys"): Need((SEARCH,), cost=5.0),
     ("POST", "/v1/events"): Need((EVENTS,)),
+    ("GET", "/v1/audience"): Need((MERCH,)),
     ("GET", "/v1/versions"): Need((SEARCH,)),
     ("POST", "/v1/versions/{version_id}/activate"): Need((ADMIN,)),
+    ("POST", "/v1/versions/{version_id}/verify"): Need((ADMIN,)),
+    ("GET", "/v1/versions/{before}/diff/{after}"): Need((SEARCH,), cost=20.0),
     # the console
     ("GET", "/static/{name}"): PUBLIC,
     ("GET", "/login"): PUBLIC,
@@ -68,12 +72,24 @@ TABLE: Mapping[tuple[str, str], Need] = {
     ("POST", "/export.csv"): _LOOK,
     ("GET", "/rules"): _LOOK,
     ("GET", "/rules/history"): _LOOK,
+    ("GET", "/journeys"): _LOOK,
+    ("GET", "/versions"): _LOOK,
+    ("GET", "/versions/diff"): Need((SEARCH,), page=True, cost=20.0),
+    ("GET", "/catalogue"): _LOOK,
+    ("GET", "/catalogue/health"): _LOOK,
+    ("GET", "/catalogue/rows"): _LOOK,
+    ("GET", "/catalogue/rows.csv"): _LOOK,
+    ("GET", "/catalogue/find"): _LOOK,
+    ("GET", "/catalogue/products/{product_id}"): _LOOK,
 }
 # Whole branches: the path itself and all below it, with every method, but for what the table names.
 BRANCHES: Mapping[str, Need] = {
     "/v1/rules": Need((MERCH,)),
+    "/v1/catalogue": Need((MERCH,)),
     "/v1/users": Need((ADMIN,)),
     "/rules": _EDIT,
+    "/versions": Need((ADMIN,), page=True),
+    "/catalogue": _EDIT,
 }
 
 

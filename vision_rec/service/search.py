@@ -32,7 +32,7 @@ _UPLOADED = "(the uploaded file)"  # no base64
 # What a similar list may be asked by in a query string; the other sources of a search are bodies' matter.
 SIMILAR_FIELDS = tuple(
     "weights preset k offset min_score diversity max_per_group exclude_own_group exclude facets rating_boost "
-    "filters recent user_id session_id session_share".split()
+    "filters recent recent_types user_id session_id session_share session_model".split()
 )
 
 

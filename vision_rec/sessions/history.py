@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from vision_rec.errors import VisionRecError
+from vision_rec.sessions.sqlite_file import DamagedError
 from vision_rec.sessions.stores import Vault
 from vision_rec.types import Event
 
-MAX_ACTS = 50  # what was done before these says nothing about what is wanted now
+MAX_ACTS = 100  # of all time; those of the last visit decide, the others are its background
 MAX_BOUGHT = 200
 POPULAR_ACTS = 20_000  # of all visitors, the last ones
 POPULAR_SECONDS = 60.0  # how long a count of them is used
@@ -20,11 +22,17 @@ _REST_SECONDS = 1.0  # after a failure, before the store is asked again
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a visitor did, oldest first, and bought; `is_down` where the store could not say."""
+    """What a visitor did lately, oldest first, and bought ever; `is_down` where the store could not say."""
 
     acts: tuple[Event, ...] = ()
-    bought: frozenset[str] = field(default=frozenset())
+    purchases: tuple[Event, ...] = ()
     is_down: bool = False
+    now: datetime | None = None  # when that was
+
+    @property
+    def bought(self) -> frozenset[str]:
+        """The ids of the products bought."""
+        return frozenset(event.product_id for event in self.purchases)
 
 
 class History:
@@ -48,13 +56,13 @@ class History:
             user = None if user_id is None else names.user(user_id)
             session = None if session_id is None else names.session(session_id)
             acts = store.recent(user, MAX_ACTS, session_id=session)
-            bought = frozenset(
-                event.product_id for event in store.recent(user, MAX_BOUGHT, session_id=session, bought=True)
-            )
-        except VisionRecError:
+            purchases = store.recent(user, MAX_BOUGHT, session_id=session, bought=True)
+        except VisionRecError as error:
             self._rest_until = self._clock() + _REST_SECONDS
+            if isinstance(error, DamagedError):
+                self._vault.mend_soon()
             return Past(is_down=True)
-        return Past(acts, bought)
+        return Past(acts, purchases, now=datetime.now(UTC))
 
     def popular(self) -> Mapping[str, int]:
         """Return how many visitors lately had to do with each product, most first; at most a minute old.

@@ -31,6 +31,10 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
+class DamagedError(IntegrityError):
+    """The file itself is broken; it can be set aside and a new one begun with what is readable."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
     """A connection and the file it belongs to."""
@@ -119,12 +123,14 @@ def told(path: Path) -> Iterator[None]:
     """Say what SQLite and the disk complain about in the words of this package."""
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite quotes what is damaged
+        raise DamagedError(f"the events in {path} are damaged; see `vision-rec doctor`") from error
     except sqlite3.Error as error:
         code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             raise ResourceError(f"the disk of {path} is full; make room") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise IntegrityError(
+            raise DamagedError(
                 f"the events in {path} are damaged: {error}; see `vision-rec doctor`"
             ) from error
         raise UnavailableError(f"the events in {path} cannot be reached now: {error}") from error

@@ -196,9 +196,10 @@ class SqliteStore:
 
     def damage(self) -> str | None:
         """Look at every page; return what is wrong, None where nothing is."""
-        with self._reads() as db:
-            found = db.execute("PRAGMA quick_check(1)").fetchone()[0] if db else "ok"
-        return None if found == "ok" else str(found)
+        from vision_rec.sessions.sqlite_mend import damage_of
+
+        with self._reads():
+            return damage_of(self.path, self._timeout)
 
     # ── connections ───────────────────────────────────────────────────────────────────────────────
 

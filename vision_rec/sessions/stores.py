@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 from pathlib import Path
 
+from vision_rec.errors import VisionRecError
 from vision_rec.sessions import EventStore
 from vision_rec.sessions.pseudonyms import Pseudonyms
 from vision_rec.settings import EventSettings
 
 FILE_NAME = "events.db"
+_log = logging.getLogger(__name__)
 
 
 class Vault:
@@ -18,7 +21,7 @@ class Vault:
 
     def __init__(self, settings: EventSettings, data: Path) -> None:
         self.settings, self.data = settings, data
-        self._lock = threading.Lock()
+        self._lock, self._mending = threading.Lock(), threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -41,6 +44,40 @@ class Vault:
         """The store; raises what opening the key raises."""
         with self._lock:
             return self._store
+
+    def mend(self) -> str | None:
+        """Set a damaged SQLite file aside and go on with what can be read; say what was done, None if whole.
+
+        Several threads and processes may ask at once: one of them does it. Raises what the disk raises.
+        """
+        if self.settings.store != "sqlite" or self.is_unused:
+            return None
+        from vision_rec.sessions.sqlite_mend import mend
+
+        check = self.names.check
+        with self._mending:
+            done = mend(self.path, check, self.settings.write_timeout_s)
+        if done is None:
+            return None
+        _log.error("the events were damaged and have been mended", extra={"detail": str(done)})
+        return str(done)
+
+    def mend_soon(self) -> None:
+        """Mend in a thread of its own, so that nobody who reads waits for it."""
+        if not self._mending.locked():
+            threading.Thread(target=self._mend_quietly, name="mend-events", daemon=True).start()
+
+    def _mend_quietly(self) -> None:
+        try:
+            self.mend()
+        except VisionRecError as error:
+            _log.error("the damaged events cannot be mended", extra={"detail": str(error)})
+
+    def set_aside(self) -> list[Path]:
+        """List the damaged files that were set aside; they hold events of users."""
+        from vision_rec.sessions.sqlite_mend import set_aside
+
+        return set_aside(self.data)
 
     def close(self) -> None:
         """Close the store, if it was opened."""

@@ -17,7 +17,13 @@ from vision_rec.errors import NotFoundError
 _FOLDER = Path(__file__).parent
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER = "public, max-age=31536000, immutable"
-SCREENS = [("Explore", "/"), ("Rules", "/rules")]  # the menu: name and address
+SCREENS = [  # the menu: name and address
+    ("Explore", "/"),
+    ("Rules", "/rules"),
+    ("Journeys", "/journeys"),
+    ("Catalogue", "/catalogue"),
+    ("Versions", "/versions"),
+]
 
 
 @dataclass(frozen=True, slots=True)

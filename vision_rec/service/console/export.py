@@ -23,16 +23,16 @@ def to_csv(answer: Recommendations, first_rank: int = 1) -> bytes:
         writer.writerow(
             [
                 rank,
-                *(_harmless(value) if isinstance(value, str) else value for value in texts),
-                _harmless(" > ".join(form["category"])),
+                *(harmless(value) if isinstance(value, str) else value for value in texts),
+                harmless(" > ".join(form["category"])),
                 f"{item.score:.5f}",
                 *(f"{item.parts.get(name, 0.0):.5f}" for name in names),
-                _harmless("; ".join(item.reasons)),
+                harmless("; ".join(item.reasons)),
             ]
         )
     return ("\ufeff" + out.getvalue()).encode("utf-8", "replace")
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Keep a spreadsheet from running a product's text as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text

@@ -101,15 +101,6 @@ class Menu:
         return out
 
     @cached_property
-    def edges(self) -> tuple[float, ...]:
-        """Prices that part the catalogue into about equal bands, rounded to what people say."""
-        prices = self._catalog.prices[~self._catalog.retired]
-        prices = prices[np.isfinite(prices)]
-        if len(prices) < 8:
-            return ()
-        return tuple(sorted({_nice(float(edge)) for edge in np.quantile(prices, (0.25, 0.5, 0.75))}))
-
-    @cached_property
     def span(self) -> tuple[float, float] | None:
         """The lowest and the highest price."""
         prices = self._catalog.prices[~self._catalog.retired]
@@ -142,11 +133,9 @@ class Menu:
         for name in self.values:
             field = _engine(name)
             values[name] = self._catalog.facets([field], rows(field))[field]
-        prices = self._catalog.prices[rows("price")]
+        within = self._catalog.facets(["price"], rows("price"))["price"]
         stock = self._catalog.facets(["availability"], rows("in_stock"))["availability"]
-        bounds = [(low, high) for low, high, _ in bands(self.edges)]
-        within = [int(np.count_nonzero((prices >= low) & (prices <= high))) for low, high in bounds]
-        return _Counts(values, within, stock.get("in_stock", 0))
+        return _Counts(values, tuple(within.values()), stock.get("in_stock", 0))
 
 
 _MENUS: WeakKeyDictionary[Any, Menu] = WeakKeyDictionary()
@@ -178,7 +167,7 @@ def panel(catalog: Any, form: Form) -> FilterPanel:
         facets.append(Facet(name, label(name), first, rest, position < 1 or bool(picked)))
     shown = [
         _band(form, low, high, said, count)
-        for (low, high, said), count in zip(_band_texts(menu.edges), counts.prices, strict=True)
+        for (low, high, said), count in zip(_band_texts(catalog.price_bands), counts.prices, strict=True)
     ]
     span = menu.span
     lowest, highest = ("", "") if span is None else (f"{span[0]:.2f}", f"{span[1]:.2f}")
@@ -202,32 +191,20 @@ def label(name: str) -> str:
     return word[:1].upper() + word[1:]
 
 
-def bands(edges: Sequence[float]) -> list[tuple[float, float, str]]:
-    """Return the ranges between `edges` with their words."""
-    if not edges:
-        return []
-    out = [(-math.inf, edges[0], f"up to {edges[0]:g}")]
-    out += [(low, high, f"{low:g} to {high:g}") for low, high in zip(edges, edges[1:], strict=False)]
-    return [*out, (edges[-1], math.inf, f"from {edges[-1]:g}")]
-
-
-def _band_texts(edges: Sequence[float]) -> list[tuple[str, str, str]]:
-    return [
-        ("" if low == -math.inf else f"{low:g}", "" if high == math.inf else f"{high:g}", said)
-        for low, high, said in bands(edges)
-    ]
+def _band_texts(bands: Sequence[tuple[float, float]]) -> list[tuple[str, str, str]]:
+    """Write the ends of price bands as the form's fields have them, and what people say of each."""
+    out = []
+    for ends in bands:
+        low, high = ("" if math.isinf(end) else f"{end:.10g}" for end in ends)
+        out.append(
+            (low, high, f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}")
+        )
+    return out
 
 
 def _band(form: Form, low: str, high: str, said: str, count: int) -> Band:
     href = replace(form, price_min=low, price_max=high, offset=0).address()
     return Band(said, count, href, (form.price_min, form.price_max) == (low, high))
-
-
-def _nice(price: float) -> float:
-    if price <= 0:
-        return 0.0
-    step = 10.0 ** (math.floor(math.log10(price)) - 1) * (5 if price >= 10 else 1)
-    return round(round(price / step) * step, 2)
 
 
 def _engine(name: str) -> str:

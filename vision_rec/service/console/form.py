@@ -86,6 +86,11 @@ class Form:
         return bool(self.product or self.text or self.colour or self.like or self.unlike)
 
     @property
+    def can_be_asked_again(self) -> bool:
+        """Whether the address says what is searched by; not so for a picture sent without scripts."""
+        return self.has_source or bool(self.picture)
+
+    @property
     def conditions(self) -> dict[str, Any]:
         """The filters as a search body has them."""
         out: dict[str, Any] = {}

@@ -29,7 +29,7 @@ from vision_rec.service.core import Service, service_of
 from vision_rec.service.limits import is_loopback, is_same_origin
 from vision_rec.service.outermost import header
 from vision_rec.service.problems import PROBLEMS, RequestError
-from vision_rec.service.scopes import SEARCH
+from vision_rec.service.scopes import MERCH, SEARCH
 
 MAX_FORM_BYTES = 16 << 10
 MAX_NEXT = 4000  # characters of the address to go on to
@@ -92,6 +92,7 @@ def access_view(request: Request) -> dict[str, Any]:
         "open": service_of(request).access.is_open,
         "name": caller.name if caller.by_login else "",
         "scopes": sorted(caller.scopes),
+        "may_edit": caller.may(MERCH),
     }
 
 

@@ -39,6 +39,7 @@ class RuleForm:
     ends_at: str = ""
     priority: str = "0"
     enabled: str = "1"
+    back: str = ""  # the search that the rule was thought of in
 
     @classmethod
     def read(cls, pairs: Sequence[tuple[str, str]]) -> RuleForm:
@@ -111,6 +112,50 @@ class RuleForm:
         if self.stock:
             out.append(f"in_stock={'true' if self.stock == 'in' else 'false'}")
         return [*out, *(line.strip() for line in self.conditions.splitlines() if line.strip())]
+
+
+_LABELS = {
+    "effect": "What to do",
+    "products": "Products",
+    "brand": "Brand",
+    "category": "Category",
+    "price_min": "Price from",
+    "price_max": "Price to",
+    "stock": "Stock",
+    "conditions": "More conditions",
+    "position": "To place",
+    "strength": "By how much, %",
+    "scope": "In which lists",
+    "scope_category": "Category of the lists",
+    "scope_query": "Words searched",
+    "scope_product": "Whose list",
+    "starts_at": "From",
+    "ends_at": "Until",
+    "priority": "Priority",
+    "name": "Name",
+    "enabled": "Switched on",
+}
+
+
+def differences(mine: RuleForm, theirs: RuleForm) -> list[tuple[str, str, str]]:
+    """Name the fields that two forms fill differently, with what each says."""
+    unused = {"pin": {"strength"}, "boost": {"position"}, "bury": {"position"}}
+    out = []
+    for name, label in _LABELS.items():
+        if all(name in unused.get(form.effect, {"position", "strength"}) for form in (mine, theirs)):
+            continue
+        said, other = (_said(name, getattr(form, name)) for form in (mine, theirs))
+        if said != other:
+            out.append((label, said, other))
+    return out
+
+
+def _said(name: str, value: str) -> str:
+    """Write one field for people."""
+    value = ", ".join(value.split("\n")) if name in ("products", "conditions") else value
+    if name == "enabled":
+        return "yes" if value else "no"
+    return value.replace("T", " ") + " UTC" if value and name in ("starts_at", "ends_at") else value or "–"
 
 
 def _with_conditions(form: RuleForm, conditions: Iterable[str]) -> RuleForm:

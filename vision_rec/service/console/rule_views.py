@@ -15,6 +15,7 @@ STATES = {"active": "Active", "scheduled": "Scheduled", "ended": "Ended", "off":
 SAID = {
     "created": "The rule is in the draft. Shoppers see it once the draft is published.",
     "changed": "The change is in the draft. Shoppers see it once the draft is published.",
+    "moved": "The pin has its new place in the draft. Shoppers see it once the draft is published.",
     "removed": "The rule is out of the draft. Shoppers see that once the draft is published.",
     "published": "Published: these rules apply now.",
     "same": "There was nothing to publish: the draft is what applies already.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +18,7 @@ from vision_rec.service.catalogue import Catalogue
 from vision_rec.service.console.assets import templates
 from vision_rec.service.console.frame import head_of, said_problem
 from vision_rec.service.console.login import access_view, safe_target
-from vision_rec.service.console.rule_form import RuleForm
+from vision_rec.service.console.rule_form import RuleForm, differences
 from vision_rec.service.console.rule_views import SAID, change_line, preview_view, rule_line
 from vision_rec.service.core import Service, service_of
 from vision_rec.service.problems import RequestError
@@ -32,11 +34,18 @@ Pairs = list[tuple[str, str]]
 
 async def overview(request: Request) -> Response:
     """Show the draft: every rule, what is odd, what publishing would change."""
-    return await _overview(request, said=SAID.get(request.query_params.get("said", ""), ""))
+    given = request.query_params
+    return await _overview(request, said=SAID.get(given.get("said", ""), ""), back=_back(given.get("back")))
 
 
 async def _overview(
-    request: Request, *, said: str = "", problem: dict[str, str] | None = None, status: int = 200
+    request: Request,
+    *,
+    said: str = "",
+    back: str = "",
+    note: str = "",
+    problem: dict[str, str] | None = None,
+    status: int = 200,
 ) -> Response:
     service = service_of(request)
     found = await service.file_thread(partial(service.rules.overview, service.state))
@@ -46,6 +55,8 @@ async def _overview(
         "rules": [rule_line(rule) for rule in found["rules"]],
         "changes": [change_line(change) for change in changes],
         "said": said,
+        "back": back,
+        "note": note,
         "problem": problem,
     }
     return await _html(request, "rules.html", "Rules", shown, status)
@@ -65,17 +76,17 @@ async def publish(request: Request) -> Response:
         version = await service.file_thread(work)
     except VisionRecError as error:
         status, problem = said_problem(request, error)
-        return await _overview(request, problem=problem, status=status)
+        kept = {"back": _back(given.get("back")), "note": given.get("note", "")}
+        return await _overview(request, problem=problem, status=status, **kept)
     await service.file_thread(service.refresh)
-    return _on("published" if version is not None else "same")
+    return _on("published" if version is not None else "same", back=given.get("back"))
 
 
 async def discard(request: Request) -> Response:
     """Make the draft what is published."""
-    service = service_of(request)
-    await _form(request)
+    service, given = service_of(request), dict(await _form(request))
     await service.file_thread(partial(service.rules.store.discard, actor(request)))
-    return _on("discarded")
+    return _on("discarded", back=given.get("back"))
 
 
 async def remove(request: Request) -> Response:
@@ -89,6 +100,26 @@ async def remove(request: Request) -> Response:
         status, problem = said_problem(request, error)
         return await _overview(request, problem=problem, status=status)
     return _on("removed")
+
+
+async def move(request: Request) -> Response:
+    """Move a pin of the draft by one place; the page's script gets a sentence that says where it is."""
+    service, given = service_of(request), dict(await _form(request))
+    serial, by = given.get("serial", ""), {"-1": -1, "1": 1}.get(given.get("by", ""), 0)
+    number = int(serial) if serial.isdigit() else None
+    alone = request.headers.get("hx-request") == "true"
+    try:
+        work = partial(service.rules.move, given.get("id", ""), by, actor(request), serial=number)
+        rule = await service.file_thread(work)
+    except VisionRecError as error:
+        status, problem = said_problem(request, error)
+        if alone:
+            return Response(escape(problem["detail"]), status, _NO_STORE, media_type="text/html")
+        return await _overview(request, problem=problem, status=status)
+    if alone:
+        said = f"“{rule.label}” is at place {rule.position} in the draft. Publish it under Rules."
+        return Response(escape(said), 200, _NO_STORE, media_type="text/html")
+    return _on("moved", f"#{rule.id}")
 
 
 async def quick(request: Request) -> Response:
@@ -133,8 +164,15 @@ async def save(request: Request) -> Response:
         return await _editor(request, form, problem=problem, status=status, theirs=theirs)
     except VisionRecError as error:
         status, problem = said_problem(request, error)
+        if (
+            form.id and error.code == "not-found"
+        ):  # somebody removed it; what was typed is a rule all the same
+            form, problem["next"] = (
+                replace(form, id="", serial=""),
+                "Saving makes a new rule of what is below.",
+            )
         return await _editor(request, form, problem=problem, status=status)
-    return _on("changed" if form.id else "created", f"#{rule.id}")
+    return _on("changed" if form.id else "created", f"#{rule.id}", form.back)
 
 
 async def preview(request: Request) -> Response:
@@ -165,8 +203,14 @@ async def _editor(
 ) -> Response:
     service = service_of(request)
     catalogue = Catalogue.of(service.recommender) if service.is_open else None
+    mine = form
+    if theirs is not None:
+        conditions = await service.file_thread(partial(service.rules.conditions, form.id))
+        mine = RuleForm.of({**theirs, "conditions": conditions})
     shown = {
         "form": form,
+        "back": _back(form.back),
+        "differences": differences(form, mine),
         "problem": problem,
         "theirs": theirs,
         "odd": odd or [],
@@ -211,15 +255,14 @@ async def restore(request: Request) -> Response:
 
 async def undo(request: Request) -> Response:
     """Publish the version before the current one again."""
-    service = service_of(request)
-    await _form(request)
+    service, given = service_of(request), dict(await _form(request))
     try:
         await service.file_thread(partial(service.rules.undo, actor(request)))
     except VisionRecError as error:
         status, problem = said_problem(request, error)
-        return await _overview(request, problem=problem, status=status)
+        return await _overview(request, problem=problem, status=status, back=_back(given.get("back")))
     await service.file_thread(service.refresh)
-    return _on("restored")
+    return _on("restored", back=given.get("back"))
 
 
 ROUTES = (
@@ -229,6 +272,7 @@ ROUTES = (
     Route("/rules/save", save, methods=["POST"]),
     Route("/rules/preview", preview, methods=["POST"]),
     Route("/rules/remove", remove, methods=["POST"]),
+    Route("/rules/move", move, methods=["POST"]),
     Route("/rules/quick", quick, methods=["POST"]),
     Route("/rules/publish", publish, methods=["POST"]),
     Route("/rules/discard", discard, methods=["POST"]),
@@ -249,8 +293,15 @@ async def _form(request: Request) -> Pairs:
     return [(name, str(value)) for name, value in (await request.form()).multi_items()]
 
 
-def _on(said: str, anchor: str = "") -> Response:
-    return RedirectResponse(f"/rules?{urlencode({'said': said})}{anchor}", 303, _NO_STORE)
+def _on(said: str, anchor: str = "", back: str | None = None) -> Response:
+    kept = {"back": found} if (found := _back(back)) else {}
+    return RedirectResponse(f"/rules?{urlencode({'said': said, **kept})}{anchor}", 303, _NO_STORE)
+
+
+def _back(text: str | None) -> str:
+    """Return the search to go back to, empty where the address is none of Explore."""
+    target = safe_target(text or "")
+    return target if target.startswith("/?") else ""
 
 
 async def _html(request: Request, template: str, title: str, shown: dict[str, Any], status: int) -> Response:

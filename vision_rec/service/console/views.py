@@ -57,7 +57,7 @@ class Links:
     more: str
     less: str
     why: str = ""
-    pin: str = ""
+    edit: Sequence[tuple[str, str]] = ()  # effects of rules on the product: name and address
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Card:
     bars: Sequence[Bar] = ()
     reasons: Sequence[str] = ()
     badges: Sequence[str] = ()
+    pinned_by: str = ""  # the id of the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +159,30 @@ def image_path(product: Product, version_id: str, width: int = 480) -> str | Non
 def result_card(item: Recommendation, answer: Recommendations, form: Form, rank: int, names: Names) -> Card:
     """Show one product of an answer with its match, bars and reasons; `names` are the index's aspects."""
     shown = card(item.product, answer.version_id, form)
-    address = form.address("/why")
-    why = f"{address}{'&' if '?' in address else '?'}{urlencode({'item': item.product.id})}"
+    why = ""
+    if form.can_be_asked_again:
+        address = form.address("/why")
+        why = f"{address}{'&' if '?' in address else '?'}{urlencode({'item': item.product.id})}"
     return replace(
         shown,
-        links=replace(shown.links, why=why, pin=rule_address(form, "pin", item.product.id, rank)),
+        links=replace(shown.links, why=why, edit=rule_addresses(form, item.product.id, rank)),
         rank=rank,
         match=round(100 * min(max(item.score, 0.0), 1.0)),
         bars=bars(item, answer.weights, names),
         reasons=said_reasons(item.reasons),
         badges=badges(item),
+        pinned_by=next((effect.id for effect in item.effects if effect.effect == "pin"), ""),
     )
 
 
+def rule_addresses(form: Form, ident: str, place: int) -> list[tuple[str, str]]:
+    """Return what rules can do to a product of a list, each with the address where that is written."""
+    effects = ("pin", "boost", "bury", "hide")
+    return [(effect, rule_address(form, effect, ident, place)) for effect in effects]
+
+
 def rule_address(form: Form, effect: str, ident: str, place: int = 1) -> str:
-    """Return where a rule on a product is written, for the list that `form` asks."""
+    """Return where a rule on a product is written, for the list that `form` asks, and back to it."""
     fields = {"effect": effect, "products": ident}
     if effect == "pin":
         fields["position"] = str(max(1, min(place, PAGE)))
@@ -180,6 +190,7 @@ def rule_address(form: Form, effect: str, ident: str, place: int = 1) -> str:
         fields |= {"scope": "product", "scope_product": form.product}
     elif form.text:
         fields |= {"scope": "query", "scope_query": form.text}
+    fields["back"] = replace(form, offset=0).address()
     return f"/rules/new?{urlencode(fields)}"
 
 
@@ -308,7 +319,9 @@ def answer_view(
         took=f"{took_ms:.0f}" if took_ms >= 10 else f"{took_ms:.1f}",
         empty=_sentence(answer.empty_reason or "No product matches this search."),
         relaxed=form.bare().address() if form.conditions else None,
-        more=replace(form, offset=form.offset + PAGE).address() if len(answer) > PAGE else None,
+        more=replace(form, offset=form.offset + PAGE).address()
+        if len(answer) > PAGE and form.can_be_asked_again
+        else None,
         as_grid=replace(form, view="").address(),
         as_list=replace(form, view="list").address(),
         degraded=answer.degraded,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vision_rec.recommend.explain import Explanation, Swatch
 from vision_rec.service.console.form import Form
-from vision_rec.service.console.views import Card, Names, result_card, rule_address, signed
+from vision_rec.service.console.views import Card, Names, result_card, rule_addresses, signed
 from vision_rec.types import Product, Recommendations, RuleEffect
 
 
@@ -66,10 +66,7 @@ def why_view(found: Explanation, form: Form, subject: Product | None, names: Nam
         reasons=card.reasons,
         rules=[effect_text(effect) for effect in item.effects],
         without_rules=f"Without rules: place {plain}" if plain and item.effects else "",
-        edit=[
-            (effect.capitalize(), rule_address(form, effect, item.product.id, found.rank or 1))
-            for effect in ("pin", "boost", "bury", "hide")
-        ],
+        edit=rule_addresses(form, item.product.id, found.rank or 1),
         back=form.address(),
     )
 

@@ -3,7 +3,6 @@
 // @ts-check
 
 const PAUSE_MS = 150;
-const LOOK_MS = 60_000; // between looks for a newer catalogue
 const TEXTS = ["text", "product", "colour", "price_min", "price_max"];
 const KEPT = ["like", "unlike", "view", "picture"];
 const htmx = /** @type {any} */ (window).htmx;
@@ -152,7 +151,7 @@ document.addEventListener("htmx:after:swap", (event) => {
 /** What follows new results: say them, compare versions, give the focus back. */
 function placed() {
   const version = results.querySelector("[data-version]")?.getAttribute("data-version");
-  if (version) stale(version);
+  if (version) document.dispatchEvent(new CustomEvent("vr-version", { detail: version }));
   for (const old of Array.from(kept.children)) if (!KEPT.includes(/** @type {HTMLInputElement} */ (old).name)) old.remove();
   announce();
   if (wantsFocus && (document.activeElement === document.body || !document.activeElement)) {
@@ -180,25 +179,6 @@ function fail(place, sentence) {
   notice.append(title, line, again);
   place.replaceChildren(notice);
 }
-
-/** Say politely that there is a newer catalogue. @param {string} version */
-function stale(version) {
-  if (version === results.dataset.version) return;
-  /** @type {HTMLAnchorElement} */ (one("#stale-link")).href = location.href;
-  /** @type {HTMLElement} */ (one("#stale")).hidden = false;
-}
-
-async function look() {
-  if (document.visibilityState !== "visible" || !results.dataset.version) return;
-  try {
-    const answer = await fetch("/readyz");
-    if (answer.ok) stale((await answer.json()).version);
-  } catch {
-    // the next search says so, if it lasts
-  }
-}
-setInterval(look, LOOK_MS);
-document.addEventListener("visibilitychange", look);
 
 // ── weights ──────────────────────────────────────────────────────────────
 
@@ -349,5 +329,5 @@ const fold = () => (panel.open = !narrow.matches);
 narrow.addEventListener("change", fold);
 fold();
 tellWeights();
-const opened = new URLSearchParams(location.search).get("picture");
-if (opened) drop.restore(opened).then((/** @type {boolean} */ there) => there && search("none"));
+const opened = new URLSearchParams(location.search);
+if (opened.get("picture")) fill(opened).then(() => drop.picture && search("none"));

@@ -1,0 +1,36 @@
+"""What callers of the Recommender give, as a query has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vision_rec.errors import InputError
+from vision_rec.filters import Filters
+from vision_rec.recommend.encoding import Crop
+
+AnyFilters = Filters | Mapping[str, Any] | Sequence[str]
+
+
+def box_of(crop: Sequence[float] | None) -> Crop | None:
+    """Return a crop as four numbers; raises InputError."""
+    if crop is None:
+        return None
+    if len(crop) != 4:
+        raise InputError(f"crop is {crop!r}; allowed are four numbers x, y, w, h in 0–1")
+    x, y, w, h = crop
+    return x, y, w, h
+
+
+def listed(values: Sequence[str]) -> tuple[str, ...]:
+    """Return texts as a tuple; one text alone is a list of one."""
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def filters_of(filters: AnyFilters | None) -> Filters | None:
+    """Return filters given as such, as a mapping or as expressions."""
+    if filters is None or isinstance(filters, Filters):
+        return filters
+    if isinstance(filters, Mapping):
+        return Filters.from_dict(filters)
+    return Filters.parse([filters] if isinstance(filters, str) else filters)

@@ -1,0 +1,83 @@
+"""Which products are viewed near each other, as a graph that behaviour vectors are smoothed over.
+
+A product with few views learns from those seen beside it, as in LightGCN (He et al. 2020, arXiv 2002.02126),
+with one hop and learned with the sequence model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_rec.sessions.sequences import Sequences
+
+NEIGHBOURS = 100  # of one product, the nearest; more cost time and say little
+
+
+def covisits(sequences: Sequences, *, window: int, neighbours: int = NEIGHBOURS) -> Tensor:
+    """Return how much products (M, M) belong together: a sparse symmetric matrix of norm at most 1.
+
+    Two acts of a visitor that are d apart, up to `window`, count 1/d; each sum is divided by the root of both
+    products' totals. Links that are among the strongest `neighbours` of neither end are left out.
+    """
+    import scipy.sparse as sp
+
+    count, owners, items = len(sequences.products), sequences.owners, sequences.items.astype(np.int64)
+    near: Any = sp.csr_matrix((count, count), dtype=np.float64)
+    for apart in range(1, window + 1):
+        same = owners[:-apart] == owners[apart:]
+        first, second = items[:-apart][same], items[apart:][same]
+        near = near + sp.csr_matrix((np.full(len(first), 1.0 / apart), (first, second)), shape=near.shape)
+    near = sp.csr_matrix(near + near.T)
+    totals = np.asarray(near.sum(axis=1)).ravel()
+    roots = sp.diags(1.0 / np.sqrt(np.where(totals > 0, totals, 1.0)))
+    near = sp.csr_matrix(roots @ near @ roots)
+    if np.diff(near.indptr).max(initial=0) > neighbours:
+        kept = _strongest(near, neighbours)
+        near = sp.csr_matrix(near.multiply(kept.maximum(kept.T)))
+    near.sort_indices()
+    return _tensor(near)
+
+
+def _strongest(near: Any, neighbours: int) -> Any:
+    """Return a matrix of ones at the strongest `neighbours` entries of each row."""
+    import scipy.sparse as sp
+
+    rows = np.repeat(np.arange(near.shape[0]), np.diff(near.indptr))
+    order = np.lexsort((-near.data, rows))
+    place = np.arange(len(rows)) - near.indptr[rows]  # in its row; the order keeps rows together
+    chosen = order[place < neighbours]
+    return sp.csr_matrix((np.ones(len(chosen)), (rows[chosen], near.indices[chosen])), shape=near.shape)
+
+
+def _tensor(matrix: Any) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")  # torch tells that it may still change them
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            size=matrix.shape,
+        )
+
+
+class _Smoothed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, graph: Tensor, vectors: Tensor) -> Tensor:
+        ctx.graph = graph
+        return graph @ vectors
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.graph @ gradients[0]  # the graph is symmetric
+
+
+def smoothed(graph: Tensor, vectors: Tensor) -> Tensor:
+    """Return the sum of each product's neighbours' `vectors` (M, d), as the symmetric `graph` weighs them."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        result: Tensor = _Smoothed.apply(graph, vectors.float())
+        return result
