@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from vision_rec.evaluate_sessions import Cases, CoVisits, Popularity, Ranker, given, judge, renumbered
 from vision_rec.evaluate_sessions.places import first
-from vision_rec.evaluate_sessions.run import Shop, open_shop, read_events, row_rankers
+from vision_rec.evaluate_sessions.run import Shop, open_shop, row_rankers
+from vision_rec.events.files import read_event_files
 from vision_rec.reindex import reindex
 from vision_rec.sample import SampleShop, draw_shop
 from vision_rec.sessions.sequences import Sequences, from_events
@@ -49,7 +50,7 @@ def prepare(folder: Path, count: int, seed: int) -> Drawn:
     settings = Settings.load(paths={"data": folder / "var", "indexes": folder / "indexes"})
     reindex(shop.feed, settings=settings, images=shop.folder, reviews=shop.reviews)
     index = open_shop(settings.paths.indexes)
-    events = list(read_events([shop.views], _raise))
+    events = list(read_event_files([shop.views], on_error=_raise))
     sequences = renumbered(from_events(events, by="session"), index.ids, only=True)
     cut = float(np.quantile(sequences.at, 1 - HELD))
     rng = np.random.default_rng(seed)

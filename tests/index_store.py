@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_rec.fusion import Aspect, AspectLayout, unit
+from vision_rec.index.manifest import _canonical, _checksum
 from vision_rec.index.version import IndexVersion, VersionStore
 
 LAYOUT = AspectLayout((Aspect("colour", 3, gain=1.5, default_weight=2.0), Aspect("text", 5)))
@@ -62,3 +63,11 @@ def seal(store: VersionStore, building: Path, *, count: int = 6) -> IndexVersion
 def leftovers(root: Path) -> list[str]:
     """Names in `root` that a finished publish must not leave there."""
     return sorted(p.name for p in root.iterdir() if p.name.startswith(".") or p.name.endswith(".tmp"))
+
+
+def rewrite_manifest(folder: Path, **changes) -> None:
+    """Change a manifest and make its checksum right again, as another version or a liar would."""
+    body = json.loads((folder / "manifest.json").read_bytes())
+    del body["checksum"]
+    body.update(changes)
+    (folder / "manifest.json").write_bytes(_canonical({**body, "checksum": _checksum(body)}))

@@ -40,6 +40,8 @@ BODY = {
     "colour": "#c81e1e",
     "examples": [{"product_id": "a", "weight": -0.5}, {"image": "x"}],
     "recent": ["a", "b"],
+    "recent_types": ["view", "purchase"],
+    "session_model": "recency",
     "user_id": "u",
     "session_id": "s",
     "weights": {"colour": 2, "shape": 0.5},
@@ -66,6 +68,7 @@ def test_every_field_arrives():
     assert (query.text, query.colour) == ("long sleeve", "#c81e1e")
     assert query.examples[0] == Example("a", weight=-0.5)
     assert query.examples[1].image is PIXELS and query.examples[1].weight == 1.0
+    assert (query.recent_types, query.session_model) == (("view", "purchase"), "recency")
     assert (query.recent, query.user_id, query.session_id) == (("a", "b"), "u", "s")
     assert (query.weights, query.preset) == ({"colour": 2.0, "shape": 0.5}, "look")
     assert query.filters == Filters.parse(["brand!=Acme", "price>=10"])

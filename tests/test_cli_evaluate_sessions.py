@@ -10,7 +10,8 @@ from fakes import fake_encoders
 
 from vision_rec.errors import IncompatibleError, InputError
 from vision_rec.evaluate_sessions import run as runs
-from vision_rec.evaluate_sessions.run import current_pair, evaluate_sessions, open_shop, read_events
+from vision_rec.evaluate_sessions.run import current_pair, evaluate_sessions, open_shop
+from vision_rec.events.files import read_event_files
 from vision_rec.fusion import Aspect, AspectLayout, unit
 from vision_rec.reindex import reindex
 from vision_rec.sessions.pair import BEHAVIOUR, write_pair
@@ -26,7 +27,7 @@ def views(published):
 
 @pytest.fixture(scope="module")
 def events(views):
-    return list(read_events([views], pytest.fail))
+    return list(read_event_files([views], on_error=pytest.fail))
 
 
 @pytest.fixture(scope="module")

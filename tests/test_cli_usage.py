@@ -11,8 +11,8 @@ from vision_rec.cli import exits
 from vision_rec.cli.exits import EXIT_CODES, one_line, reported
 
 COMMANDS = (
-    "demo reindex similar search export-similar export-onnx evaluate evaluate-sessions audience serve doctor health versions train config "
-    "events privacy keys rules"
+    "demo reindex similar search export-similar export-onnx evaluate evaluate-sessions audience serve doctor "
+    "health versions train config events privacy keys rules"
 ).split()
 LATER = "bench"
 COMMON = ("--indexes", "--data", "--config", "--verbose", "--quiet")

@@ -266,7 +266,7 @@ REFUSED = {
     **{"diversity": [1.1], "session_share": [-0.1], "rating_boost": [2], "exclude_own_group": ["no"]},
     **{"session_model": ["newest"]},
     **{"weights": [{"colour": -1}, {"taste": 1}, {}], "preset": ["none"], "crop": [[0, 0, 1]]},
-    **{"filters": [{"colour": ["red"]}], "facets": [["price"]], "recent": ["mug-red"], "examples": [[{}]]},
+    **{"filters": [{"colour": ["red"]}], "facets": [["margin"]], "recent": ["mug-red"], "examples": [[{}]]},
     **{"text": ["x" * 513], "exclude": [["a"] * 1001], "nonsense": [1], "colour": ["x"]},
 }
 

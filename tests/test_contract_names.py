@@ -39,8 +39,9 @@ FIELDS = {
     "availability group_id locale attributes",
     "Review": "rating text at helpful",
     "Sample": "images text reviews",
-    "Query": "product_id image text colour examples recent recent_types user_id session_id weights preset filters exclude "
-    "k offset min_score diversity max_per_group exclude_own_group session_share session_model crop facets rating_boost",
+    "Query": "product_id image text colour examples recent recent_types user_id session_id weights preset "
+    "filters exclude k offset min_score diversity max_per_group exclude_own_group session_share "
+    "session_model crop facets rating_boost",
     "Event": "event_id type product_id user_id session_id at received_at value position request_id",
     "Recommendation": "product score parts missing boost pinned",
     "Recommendations": "items version_id weights",

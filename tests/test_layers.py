@@ -22,8 +22,8 @@ PACKAGE = Path(vision_rec.__file__).parent
 GROUND = set("errors types fusion filters settings records failpoints outfile".split())
 ROOMS = set("feeds images keys fetch catalog lexical rules encoders index sessions sample".split())
 USE_CASES = set(
-    "access answers aspects audience batch compare demo diagnose evaluate evaluate_sessions events export export_onnx "
-    "health merchandise pictures recommend reindex rerank training versions".split()
+    "access answers aspects audience batch compare demo diagnose evaluate evaluate_sessions events export "
+    "export_onnx health merchandise pictures recommend reindex rerank training versions".split()
 )
 DOORS = {"service", "cli"}
 

@@ -1,60 +1,35 @@
-"""The recommender: known answers on a shop with known factors, and every option of a search."""
+"""The recommender: known answers on a shop with known factors, weights, words, what is said."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fake_shop import (
-    COLOURS,
     LAYOUT,
     FakeEncoders,
     NoEncoders,
-    drawn_products,
-    picture,
     publish,
-    row_of,
     settings_for,
 )
+from known_shop import ALL, ALL_ROWS, ids, publish_known
 
 from vision_rec import Recommender
-from vision_rec.errors import IncompatibleError, InputError, NotFoundError, UnavailableError
+from vision_rec.errors import InputError, NotFoundError
 from vision_rec.filters import Filters
-from vision_rec.types import Example, Product, Query
-
-PRODUCTS, ROWS = drawn_products()
-GONE = Product("gone", "red plain mug", category=("Home", "mug"))
-BARE = Product("bare", "nothing known")  # no aspect at all
-PLAIN = Product("picture-only", "x")  # no text block
-EXTRA = {
-    "gone": {"retired_at": "2026-01-01T00:00:00+00:00"},
-    "blue-bag-plain-M": {"rating": 5.0, "rating_count": 200},
-    "blue-bag-striped-M": {"rating": 1.0, "rating_count": 200},
-}
-ALL = [*PRODUCTS, GONE, BARE, PLAIN]
-ALL_ROWS = np.stack(
-    [*ROWS, row_of("red", "mug", "plain", "red plain mug"), row_of(), row_of("red", "mug", "plain")]
-)
+from vision_rec.types import Example, Query
 
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("shop") / "indexes"
-    publish(root, ALL, ALL_ROWS, extra=EXTRA)
-    return root
+    return publish_known(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
 def rec(indexes):
     return Recommender.open(indexes, encoders=FakeEncoders())
-
-
-def ids(answer):
-    return [item.product.id for item in answer]
 
 
 def factor(answer, position):
@@ -267,180 +242,6 @@ def test_the_versions_own_weights_and_presets_come_before_the_layouts(tmp_path):
     assert rec.similar("red-mug-plain-M", preset="mine").weights["style"] == 1.0
 
 
-# ── sources ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_text_alone_asks_the_text_block(rec):
-    answer = rec.search(text="green striped chair", k=2)
-    assert answer.weights["text"] == 1.0
-    assert ids(answer)[0].startswith("green-chair-striped")
-
-
-def test_a_picture_asks_its_own_aspects(rec):
-    answer = rec.search(image=picture("green", "chair", "striped"), k=2)
-    assert ids(answer)[0].startswith("green-chair-striped")
-    assert answer.weights["text"] == 0.0
-
-
-def test_pictures_are_shrunk_to_what_encoders_see_and_cropped_first(indexes):
-    encoders = FakeEncoders()
-    rec = Recommender.open(indexes, encoders=encoders)
-    both = np.concatenate([picture("red", "mug", "plain", 64), picture("blue", "bag", "striped", 64)], axis=1)
-    answer = rec.search(image=both, crop=(0.5, 0.0, 0.5, 1.0), k=1)
-    assert ids(answer)[0].startswith("blue-bag-striped")
-    assert encoders.image.seen == [(16, 16, 3)]
-
-
-def test_pictures_from_files_bytes_and_pillow(rec, tmp_path):
-    from PIL import Image
-
-    image = Image.fromarray(picture("green", "chair", "striped", 32))
-    path = tmp_path / "p.png"
-    image.save(path)
-    want = ids(rec.search(image=picture("green", "chair", "striped"), k=3))
-    for source in (path, str(path), path.read_bytes(), image, np.asarray(image)):
-        assert ids(rec.search(image=source, k=3)) == want
-    with pytest.raises(InputError, match="image is a int"):
-        rec.search(image=7)
-
-
-def test_like_this_but_red(rec):
-    answer = rec.search(product_id="blue-bag-plain-M", colour="red", k=3)
-    assert ids(answer)[0].startswith("red-bag-plain")
-    assert answer.weights["text"] == 0.0
-    said = rec.search(product_id="blue-bag-plain-M", colour="red", weights={"colour": 1, "text": 1})
-    assert said.weights["text"] == 0.5
-    assert rec.search(product_id="blue-bag-plain-M", colour="red", preset="words").weights["text"] == 1.0
-
-
-def test_words_beside_a_colour_edit_keep_their_say(rec):
-    answer = rec.search(product_id="blue-bag-plain-M", colour="red", text="striped", k=1)
-    assert answer.weights["text"] > 0
-    # The title of the blue bag, which names the old colour, has none.
-    assert "blue" not in " ".join(ids(answer))
-
-
-def test_colour_alone_and_colour_with_words(rec):
-    answer = rec.search(colour="red", k=10)
-    assert answer.weights["colour"] == 1.0
-    assert set(factor(answer, 0)) <= {"red", "picture"}
-    answer = rec.search(colour="red", text="red striped chair", k=1)
-    assert ids(answer)[0].startswith("red-chair-striped")
-    assert answer.weights["text"] == answer.weights["colour"] == 0.5
-    with pytest.raises(InputError, match="unknown colour 'rouge-ish'"):
-        rec.search(colour="rouge-ish")
-
-
-def test_words_beside_a_product_blend_with_its_words(rec):
-    plain = rec.similar("blue-bag-plain-M", k=1, weights={"text": 1})
-    assert factor(plain, 0) == ["blue"]
-    blended = rec.search(product_id="blue-bag-plain-M", text="striped striped", weights={"text": 1}, k=1)
-    assert ids(blended)[0].startswith("blue-bag-striped")
-
-
-def test_examples_pull_and_push(rec):
-    pull = rec.search(examples=[Example("blue-bag-plain-M"), Example("blue-shoe-plain-M")], k=4)
-    assert set(factor(pull, 0)) == {"blue"}
-    push = rec.search(
-        examples=[Example("blue-bag-plain-M", weight=-1.0)], weights={"colour": 1}, k=200, max_per_group=0
-    )
-    colours = factor(push, 0)
-    assert set(colours[-10:]) == {"blue"}
-    by_picture = rec.search(examples=[Example(image=picture("green", "mug", "plain"))], k=1)
-    assert ids(by_picture)[0].startswith("green-mug-plain")
-
-
-def test_the_last_view_counts_most(rec):
-    answer = rec.recommend(
-        recent=["red-mug-plain-M", "red-mug-plain-M", "blue-bag-striped-M"], k=4, weights={"colour": 1}
-    )
-    assert answer.weights["colour"] == 1.0
-    reverse = rec.recommend(
-        recent=["blue-bag-striped-M", "red-mug-plain-M", "red-mug-plain-M"], k=4, weights={"colour": 1}
-    )
-    assert set(factor(reverse, 0)) <= {"red", "picture"}
-    assert answer[0].parts["colour"] != reverse[0].parts["colour"]
-
-
-def test_session_share_says_how_much_views_count(rec):
-    def first_colour(share):
-        answer = rec.search(
-            product_id="green-mug-plain-M",
-            recent=["blue-bag-plain-M"],
-            session_share=share,
-            weights={"colour": 1},
-            k=1,
-        )
-        return factor(answer, 0)[0]
-
-    assert (first_colour(0.0), first_colour(0.1), first_colour(0.9), first_colour(1.0)) == (
-        "green",
-        "green",
-        "blue",
-        "blue",
-    )
-    assert first_colour(None) == first_colour(0.3)
-    alone = rec.search(recent=["blue-bag-plain-M"], session_share=0.0, k=1)
-    assert factor(alone, 0) == ["blue"]
-
-
-def test_aspects_that_only_views_bring_have_their_share_of_the_say(rec):
-    weights = rec.search(text="mug", recent=["blue-bag-plain-M"]).weights
-    assert weights["colour"] == pytest.approx(0.3 * weights["text"])
-
-
-def test_an_empty_query_is_refused(rec):
-    for query in (Query(), Query(text="  "), Query(examples=(Example("bare", weight=0.0),))):
-        with pytest.raises(InputError, match="the query is empty; give at least one of product_id"):
-            rec.answer(query)
-    with pytest.raises(InputError, match="the query has no aspect at all"):
-        rec.similar("bare")
-
-
-# ── limits ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"k": 0}, "k is 0; allowed is 1 to 200"),
-        ({"k": 201}, "k is 201"),
-        ({"k": True}, "k is True; allowed is a whole number"),
-        ({"k": 3.0}, "whole number"),
-        ({"offset": -1}, "offset is -1; allowed is at least 0"),
-        ({"max_per_group": -1}, "max_per_group is -1"),
-        ({"diversity": 1.5}, "diversity is 1.5; allowed is a number from 0 to 1"),
-        ({"diversity": math.nan}, "diversity is nan"),
-        ({"diversity": "1"}, "diversity is '1'"),
-        ({"session_share": -0.1}, "session_share"),
-        ({"rating_boost": 2}, "rating_boost"),
-        ({"min_score": math.nan}, "min_score is nan; allowed is a finite number"),
-        ({"min_score": math.inf}, "min_score"),
-        ({"crop": (0, 0, 1, 1)}, "crop is given without an image"),
-        ({"image": picture("red", "mug", "plain"), "crop": (0.5, 0, 0.6, 1)}, "must stay within 1"),
-        ({"image": picture("red", "mug", "plain"), "crop": (0, 0, 0, 1)}, "w and h above 0"),
-        ({"image": picture("red", "mug", "plain"), "crop": (0, 0, math.nan, 1)}, "crop is nan"),
-        ({"image": picture("red", "mug", "plain"), "crop": (0, 0, 1)}, "four numbers"),
-        ({"image": np.zeros((4, 4), np.uint8)}, r"a picture must be \(H, W, 3\) uint8"),
-        ({"image": np.zeros((4, 4, 3), np.float32)}, "uint8"),
-        ({"examples": (Example(),)}, "either a product_id or an image"),
-        ({"examples": (Example("bare", weight=2.0),)}, "weight of an example is 2.0"),
-        ({"examples": (Example("bare", weight=math.nan),)}, "weight of an example"),
-        ({"facets": ("price",)}, "no facet 'price'"),
-    ],
-)
-def test_limits(rec, options, message):
-    with pytest.raises(InputError, match=message):
-        rec.answer(Query(product_id="red-mug-plain-M", **options))
-
-
-def test_a_nan_in_a_row_of_an_encoder_is_no_answer(indexes):
-    encoders = FakeEncoders()
-    encoders.text.encode_texts = lambda texts: np.full((len(texts), 256), np.nan, np.float32)
-    with pytest.raises(InputError):
-        Recommender.open(indexes, encoders=encoders).search(text="red")
-
-
 # ── words and ratings ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -537,64 +338,3 @@ def test_colours_are_named_by_the_encoder_where_it_can(indexes):
     assert rec.similar("red-mug-plain-M", weights={"colour": 1}, k=1)[0].reasons == (
         "colour 1.00: navy and ivory, like yours",
     )
-
-
-# ── encoders that do not fit or are not there ─────────────────────────────────────────────────────
-
-
-def test_other_encoders_than_those_that_wrote_the_version_are_refused(indexes):
-    rec = Recommender.open(indexes, encoders=FakeEncoders(text="txt2"))
-    with pytest.raises(IncompatibleError, match="text encoder txt1, this is txt2; run `vision-rec reindex`"):
-        rec.search(text="mug")
-    assert rec.search(image=picture("red", "mug", "plain"))
-    assert rec.similar("red-mug-plain-M")
-
-
-class WithoutText(FakeEncoders):
-    @property
-    def text(self):
-        raise UnavailableError("no text model; install it")
-
-
-def test_a_missing_text_model_degrades_or_is_told(indexes):
-    rec = Recommender.open(indexes, encoders=WithoutText())
-    answer = rec.search(product_id="red-mug-plain-M", text="striped")
-    assert answer.degraded == ("the text encoder is not available",)
-    assert len(answer) == 10
-    with pytest.raises(UnavailableError, match="no text model"):
-        rec.search(text="striped")
-    assert rec.similar("red-mug-plain-M").degraded == ()
-    results = rec.answer_many([Query(text="x"), Query(product_id="red-mug-plain-M")])
-    assert isinstance(results[0], UnavailableError)
-    assert results[1].degraded == ()
-
-
-def test_an_index_without_text_says_so(tmp_path):
-    from vision_rec.fusion import AspectLayout
-
-    layout = AspectLayout(LAYOUT.aspects[:3])
-    publish(tmp_path, ALL, ALL_ROWS[:, : layout.dim], layout=layout)
-    rec = Recommender.open(tmp_path, encoders=FakeEncoders())
-    with pytest.raises(InputError, match="no aspect 'text'; it has colour, shape, style"):
-        rec.search(text="mug")
-    assert ids(rec.search(image=picture("green", "bag", "plain"), k=1))[0].startswith("green-bag-plain")
-
-
-def test_there_must_be_a_version(tmp_path):
-    with pytest.raises(UnavailableError, match="vision-rec reindex"):
-        Recommender.open(tmp_path / "nothing")
-
-
-def test_colours_of_the_shop_are_known():
-    assert len({tuple(row_of(colour)) for colour in COLOURS}) == len(COLOURS)
-
-
-def test_a_similar_list_imports_no_network_library(indexes):
-    heavy = ("torch", "openvino", "onnxruntime", "bm25s", "faiss", "pandas")
-    code = (
-        "import sys; from vision_rec import Recommender; "
-        f"answer = Recommender.open({str(indexes)!r}).similar('red-mug-plain-M'); assert len(answer) == 10; "
-        f"print([name for name in {heavy} if name in sys.modules])"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"

@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vision_rec.errors import InputError
 from vision_rec.types import Array, Blocks
 
 _TINY = 1e-12
+_PIECE = 200_000  # multiplications that BLAS does at once, in the thread that asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,22 @@ def edit(layout: AspectLayout, row: Array, replacements: Mapping[str, Array]) ->
     out = np.array(row, dtype=np.float32)
     for name, block in replacements.items():
         out[layout.slice(name)] = block
+    return out
+
+
+def products(rows: npt.NDArray[Any], queries: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Multiply `rows` (m, D) with few `queries` (n, D) into (m, n), in the thread that asks.
+
+    BLAS spreads even a small product over all cores and waits for the slowest of them, which on a busy
+    machine takes many times as long as the work; pieces of a product it does not spread.
+    """
+    (m, dim), n = rows.shape, len(queries)
+    out = np.empty((m, n), dtype=np.result_type(rows, queries))
+    piece = max(1, _PIECE // max(1, n * dim))
+    many, columns = m // piece, np.ascontiguousarray(queries.T)
+    whole = many * piece
+    np.matmul(rows[:whole].reshape(many, piece, dim), columns, out=out[:whole].reshape(many, piece, n))
+    np.matmul(rows[whole:], columns, out=out[whole:])
     return out
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that callers name for results: there as a whole, or not at all."""
+"""Files and folders for results: there as a whole, or not at all; and safely on the disk."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has the bytes of a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

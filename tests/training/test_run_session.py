@@ -276,7 +276,7 @@ def test_auto_tries_both_kinds(tmp_path, views):
 
 def test_auto_keeps_the_recency_mean_where_it_is_better(tmp_path, views, monkeypatch):
     monkeypatch.setattr(
-        run_session, "mean_score", lambda objective: lambda trials: _perfect(objective, trials)
+        run_session, "mean_score", lambda objective, mean: lambda trials: _perfect(objective, trials)
     )
     report = train(tmp_path, views, recipe=replace(TINY, kind="auto", epochs=1))
     assert report.kept == "recency mean" and report.is_published

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from session_data import TINY, cycles, data_of  # noqa: E402
 
+from vision_rec.sessions import RecencyMean  # noqa: E402
 from vision_rec.sessions.sequences import HeldOut, from_lists  # noqa: E402
 from vision_rec.training.session_batches import SessionBatches  # noqa: E402
 from vision_rec.training.session_graph import covisits  # noqa: E402
@@ -120,6 +121,6 @@ def test_the_recency_mean_and_popularity_are_ranked_alike():
     data = data_of(cycles(60))
     objective = make_objective(data, replace(TINY, start=1.0)).eval()
     trials = Trials.of(data.validation, length=6)
-    assert figures(mean_score(objective), trials, 12).count == len(trials)
+    assert figures(mean_score(objective, RecencyMean()), trials, 12).count == len(trials)
     popular = figures(popular_score(data.train.counts()), trials, 12)
     assert 0 < popular.mrr < 1

@@ -55,7 +55,8 @@ def plain_loss(objective, batch, candidates=None):
             wanted = int(batch.wanted[visitor, place])
 
             def logit(product, query=answers[place]):
-                return float(((query * objective.factors * rows[product]).sum() * objective.scale).detach())
+                score = (query * objective.factors * rows[product]).sum() * objective.scale
+                return float((score + objective.prior[product]).detach())
 
             others = [p for p in (candidates or range(len(rows))) if p != wanted]
             logits = [logit(wanted), *(logit(p) for p in others)]
@@ -97,8 +98,9 @@ def test_scores_are_those_of_the_layout_up_to_one_factor():
         aspect.name: aspect.gain * aspect.default_weight
         for aspect in data.layout(objective.vectors().detach().numpy()).aspects
     }
-    assert objective.factors[-1] == 1.0
-    assert float(objective.factors[0]) == pytest.approx(gains["text"] / gains["behaviour"])
+    total = gains["text"] + gains["behaviour"]
+    assert float(objective.factors[0]) == pytest.approx(gains["text"] / total)
+    assert float(objective.factors[-1]) == pytest.approx(gains["behaviour"] / total)
 
 
 def test_later_views_do_not_change_earlier_answers():
@@ -179,7 +181,7 @@ def test_new_products_are_reached_by_their_content(tmp_path):
     scores = model_score(trained.objective)(trials).detach().numpy()
     wanted = circles[data.validation.sequences.items[trials.targets]]
     best = np.where(cold[None, :], scores, -np.inf).argmax(1)
-    assert (circles[best] == wanted).mean() > 0.9
+    assert (circles[best] == wanted).mean() > 0.75  # by chance 0.25
 
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(tmp_path):

@@ -52,14 +52,15 @@ def evaluate_sessions(
     from vision_rec.cli.output import remark
     from vision_rec.cli.progress import progress_bar
     from vision_rec.evaluate_sessions.run import evaluate_sessions as measure
-    from vision_rec.evaluate_sessions.run import read_events, stored_events
+    from vision_rec.evaluate_sessions.run import stored_events
+    from vision_rec.events.files import read_event_files
 
     if by not in _BY:
         raise InputError(f"--by is {by!r}; allowed are user and session")
     ks = _whole_numbers(k)
     rejected: list[FeedRowError] = []
     settings = common.settings()
-    source = read_events(events, rejected.append) if events else stored_events(settings)
+    source = read_event_files(events, on_error=rejected.append) if events else stored_events(settings)
     with progress_bar(common) as progress:
         report = measure(
             source,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from vision_rec.errors import FeedRowError, IncompatibleError, InputError
+from vision_rec.errors import IncompatibleError, InputError
 from vision_rec.evaluate_sessions.cases import Cases, renumbered
 from vision_rec.evaluate_sessions.judging import Metrics, check_ks, judge
 from vision_rec.evaluate_sessions.rankers import CoVisits, Popularity, Ranker, RowRanker
-from vision_rec.events.check import Times, event_of
 from vision_rec.fusion import AspectLayout, fuse, split
 from vision_rec.sessions import RecencyMean
 from vision_rec.sessions.pair import BEHAVIOUR, CONFIG, PairConfig, read_config, read_table
@@ -28,7 +27,6 @@ TEST_SHARE = 0.1  # of all acts, the last ones, with `time`
 MAX_CASES = 20_000  # more are drawn at random
 _MANY = 0.5  # share of the products that an index must know to be used unasked
 _SESSION = "session"  # where a version keeps its model, and a data folder its pairs
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int | None], None]
 
@@ -68,29 +66,6 @@ class SessionReport:
     left_out: int
     models: tuple[Measured, ...]
     notes: tuple[str, ...]
-
-
-def read_events(paths: Sequence[Path], reject: Callable[[FeedRowError], None]) -> Iterator[Event]:
-    """Yield the events of files, each received when it says it was; `reject` gets bad rows.
-
-    Raises FeedError where a file as a whole is unusable.
-    """
-    from vision_rec.feeds.events import read_events as rows_of
-
-    now = datetime.now(UTC)
-    times = Times(now, _LONG_AGO, now)
-    for path in paths:
-        for line, fields in rows_of(path, on_error=reject):
-            try:
-                event = event_of(fields, times)
-            except InputError as error:
-                reject(FeedRowError(line, str(error).split(" ", 1)[0], str(error)))
-                continue
-            moment = times.clamp(event.at)
-            yield Event(
-                event.event_id, event.type, event.product_id, moment, moment, event.user_id,
-                event.session_id, event.value,
-            )  # fmt: skip
 
 
 def stored_events(settings: Settings) -> Iterator[Event]:

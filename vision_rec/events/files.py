@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -25,6 +25,7 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 MAX_LISTED = 1000  # rejected rows that are listed
 _AT_ONCE = 1000
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+Reject = Callable[[FeedRowError], None]
 
 
 @dataclass(slots=True)
@@ -41,6 +42,19 @@ class Imported:
         self.rejects += 1
         if len(self.rejected) < MAX_LISTED:
             self.rejected.append({"line": error.line, "column": error.column, "reason": error.reason})
+
+
+def read_event_files(paths: Sequence[Path], *, on_error: Reject) -> Iterator[Event]:
+    """Yield the events of files, each received when it says it was; `on_error` gets bad rows.
+
+    Raises FeedError where a file as a whole is unusable.
+    """
+    from vision_rec.feeds.events import read_events
+
+    times = _any_time()
+    for path in paths:
+        for _, _, event in _checked(read_events(path, on_error=on_error), times, on_error):
+            yield event
 
 
 def import_events(
@@ -60,9 +74,9 @@ def import_events(
     from vision_rec.feeds.events import read_events
 
     done = Imported()
-    now = datetime.now(UTC)
-    times = Times(now, _LONG_AGO, now)
-    events = _checked(log, read_events(path, mapping=mapping, on_error=done.reject), times, done)
+    times = _any_time()
+    rows = _checked(read_events(path, mapping=mapping, on_error=done.reject), times, done.reject)
+    events = _named(log, rows)
     while chunk := dict(islice(events, _AT_ONCE)):
         receipt = log.store(chunk, times, hashed=hashed)
         done.accepted += receipt.accepted
@@ -73,17 +87,29 @@ def import_events(
     return done
 
 
+def _any_time() -> Times:
+    """Return bounds that let any time of the past be."""
+    now = datetime.now(UTC)
+    return Times(now, _LONG_AGO, now)
+
+
 def _checked(
-    log: EventLog, rows: Iterable[tuple[int, dict[str, Any]]], times: Times, done: Imported
-) -> Iterator[tuple[int, Event]]:
+    rows: Iterable[tuple[int, dict[str, Any]]], times: Times, reject: Reject
+) -> Iterator[tuple[int, dict[str, Any], Event]]:
     for line, fields in rows:
         try:
             event = event_of(fields, times)
         except InputError as error:
-            done.reject(FeedRowError(line, str(error).split(" ", 1)[0], str(error)))
+            reject(FeedRowError(line, str(error).split(" ", 1)[0], str(error)))
             continue
+        yield line, fields, replace(event, received_at=times.clamp(event.at))
+
+
+def _named(log: EventLog, rows: Iterable[tuple[int, dict[str, Any], Event]]) -> Iterator[tuple[int, Event]]:
+    """Give events without an id one from what they say."""
+    for line, fields, event in rows:
         ident = event.event_id or log.vault.names.content(*(str(fields.get(name, "")) for name in COLUMNS))
-        yield line, replace(event, event_id=ident, received_at=times.clamp(event.at))
+        yield line, replace(event, event_id=ident)
 
 
 def event_to_json(event: Event) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from vision_rec.errors import InputError
+from vision_rec.fusion import products
 from vision_rec.index import Hits, Mask, Rows
 from vision_rec.types import Array
 
 _BLOCK_BYTES = 64 << 20  # most memory of one block of scores, or of one gathered piece of rows
 _GEMM_FROM = 4  # queries; below, one dot product per row is faster than the matrix product
+_FEW = 32  # queries; more are worth all cores
 _GATHER_SHARE = 8  # copying the allowed rows out pays up to 1/8 of all rows
 _ROUNDING = 2e-6  # of |q|·|x|: how far the matrix product may be from the dot product
 _TIES = 256  # rows within rounding of the k-th that are looked at once more
@@ -71,8 +73,11 @@ class ExactIndex:
 
 def _products(queries: Array, rows: Array) -> Array:
     # One vecdot reads the rows at memory speed; BLAS's matrix × vector here is half as fast.
-    scores: Array = np.vecdot(rows, queries[0])[None] if len(queries) == 1 else queries @ rows.T
-    return scores
+    if len(queries) == 1:
+        return np.asarray(np.vecdot(rows, queries[0])[None])
+    if len(queries) > _FEW:
+        return np.asarray(queries @ rows.T)
+    return np.ascontiguousarray(products(rows, queries).T)
 
 
 def _best(scores: Array, want: int, slack: float) -> Rows:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_rec.errors import IntegrityError, ResourceError, UnavailableError
+from vision_rec.outfile import sync as sync  # versions call it here, where all changes of theirs are
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -25,15 +26,6 @@ def write_durable(path: Path, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
     sync(path)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has the bytes of a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def rename(source: Path, target: Path) -> None:

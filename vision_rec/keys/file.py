@@ -20,6 +20,7 @@ from vision_rec.errors import IncompatibleError, IntegrityError, LockedError, Un
 from vision_rec.failpoints import failpoint
 from vision_rec.keys.disk import disk_errors
 from vision_rec.keys.ring import SCOPES, ApiKey, KeyRing
+from vision_rec.outfile import sync
 
 FORMAT = 1
 MAX_BYTES = 1 << 20
@@ -99,7 +100,7 @@ class KeyFile:
             finally:
                 with suppress(FileNotFoundError):
                     beside.unlink()
-            _sync(self.path.parent)
+            sync(self.path.parent)
 
 
 def _text(ring: KeyRing) -> str:
@@ -168,11 +169,3 @@ def _taken(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

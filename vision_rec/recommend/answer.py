@@ -111,6 +111,6 @@ def _boost(target: Target, page: Scored, position: int) -> float:
 
 def missing_aspects(state: State, asked: Sequence[str], rows: Ints) -> list[tuple[str, ...]]:
     """Name, for each of `rows` (n,), the aspects of the query that the product lacks."""
-    vectors = state.rows[rows]
-    lacks = {name: np.atleast_1d(~vectors[:, state.layout.slice(name)].any(axis=1)) for name in asked}
-    return [tuple(name for name in asked if lacks[name][i]) for i in range(len(rows))]
+    places = [state.layout.names.index(name) for name in asked]
+    lacks = ~state.known[rows][:, places]
+    return [tuple(name for name, lacking in zip(asked, own, strict=True) if lacking) for own in lacks]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from vision_rec.fusion import explain, scale
+from vision_rec.fusion import explain, products, scale
 from vision_rec.recommend.state import State
 from vision_rec.rerank import Ints, Scored
 from vision_rec.sessions import say_of
@@ -58,7 +58,7 @@ def telling(state: State, acts: Iterable[Event]) -> list[Event]:
     if not known:
         return []
     rows = [state.catalog.row_of(act.product_id) for act in known]
-    told = np.flatnonzero(state.rows[rows].any(axis=1))  # of the others no aspect is known
+    told = np.flatnonzero(state.known[rows].any(axis=1))  # of the others no aspect is known
     return [known[int(place)] for place in told]
 
 
@@ -125,7 +125,7 @@ def long_term(
 def rescored(state: State, scaled: Array, known: LongTerm, rows: Ints) -> Scored:
     """Score `rows` (m,) against the visit's scaled row (D,), blended with the interest that suits each."""
     vectors = state.rows[rows]
-    suits = (vectors @ known.scaled.T).argmax(axis=1)
+    suits = products(vectors, known.scaled).argmax(axis=1)
     blends = known.blends(scaled)
     parts = np.zeros((len(rows), len(state.layout.aspects)), dtype=np.float32)
     for number in np.unique(suits):

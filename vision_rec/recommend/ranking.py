@@ -10,6 +10,7 @@ from functools import reduce
 import numpy as np
 
 from vision_rec.catalog.postings import Mask
+from vision_rec.fusion import products
 from vision_rec.recommend import longterm
 from vision_rec.recommend.query import Target
 from vision_rec.recommend.ruling import Pin, closed_up
@@ -114,7 +115,7 @@ def _older(state: State, target: Target, found: Candidates) -> list[Ints]:
     rows = found.rows
     if target.query.min_score is not None:
         rows = rows[_rescored(state, target, rows).scores >= target.query.min_score]
-    keys = state.rows[rows] @ known.scaled.T  # (m, n)
+    keys = products(state.rows[rows], known.scaled)  # (m, n)
     most = 0.0
     if target.boost is not None:
         keys = keys + target.boost[rows][:, None]

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vision_rec.catalog import CatalogTable
 from vision_rec.catalog.postings import Mask
 from vision_rec.errors import InputError, IntegrityError
@@ -75,6 +77,11 @@ class State:
     def live_count(self) -> int:
         """How many rows are not retired."""
         return len(self.catalog.live_rows)
+
+    @cached_property
+    def known(self) -> Mask:
+        """Which aspects each row has, (N, A)."""
+        return np.stack([self.rows[:, self.layout.slice(name)].any(axis=1) for name in self.layout.names], 1)
 
     @cached_property
     def lifts(self) -> Array:

@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from vision_rec.catalog.postings import Mask
-from vision_rec.fusion import AspectLayout, scale
+from vision_rec.fusion import AspectLayout, products, scale
 from vision_rec.recommend.longterm import LongTerm
 from vision_rec.recommend.session_model import VersionModel
 from vision_rec.recommend.state import State
@@ -30,7 +30,8 @@ from vision_rec.types import Array, Query
 
 MAX_RECENT = 50  # views before these say nothing about what is wanted now
 DAMPED = 0.1  # what a product just viewed loses beside another source than the views
-MAX_ABLATED = 8  # products that may be named as the reason
+MAX_ABLATED = 6  # products that may be named as the reason
+ABLATED_VISITS = 12  # the last ones, which reasons are sought in; the older ones have next to no say
 _DID = {"add_to_cart": "put {} in the cart", PURCHASE: "bought {}", RATING: "rated {}"}
 _LEAST_DROP = 1e-3  # less is no difference
 _TITLE = 60  # characters of a title in a reason
@@ -73,7 +74,8 @@ def visits_of(state: State, query: Query, past: Past) -> tuple[Visit, ...]:
         for ident, kind in zip_longest(query.recent, query.recent_types, fillvalue=VIEW)
         if ident in catalog
     ]
-    telling = (visit for visit in stored if state.rows[visit.row].any())
+    told = np.any(state.known[[visit.row for visit in stored]], axis=1)  # of the others no aspect is known
+    telling = [stored[place] for place in np.flatnonzero(told)]
     return (*telling, *given)[-MAX_RECENT:]
 
 
@@ -82,17 +84,19 @@ def session_rows(state: State, sessions: Sequence[Sequence[Visit]], encoder: Ses
     if isinstance(encoder, VersionModel) and encoder.model is not None:
         sessions = [_merged(visits) for visits in sessions]  # as it has learned them
     n, longest = len(sessions), max((len(visits) for visits in sessions), default=0)
-    views = np.zeros((n, longest, state.layout.dim), dtype=np.float32)
+    places = np.full((n, longest), -1, dtype=np.int64)
     says = np.zeros((n, longest), dtype=np.float32)
     types = np.full((n, longest), _VIEW, dtype=np.int64)
     at = np.full((n, longest), np.nan)
     for i, visits in enumerate(sessions):
         count = len(visits)
-        views[i, :count] = state.rows[[visit.row for visit in visits]]
+        places[i, :count] = [visit.row for visit in visits]
         says[i, :count] = [visit.say for visit in visits]
         types[i, :count] = [EVENT_TYPES.index(visit.type) for visit in visits]
         at[i, :count] = [visit.at for visit in visits]
     lengths = np.asarray([len(visits) for visits in sessions], dtype=np.int64)
+    views = state.rows[places]
+    views[places < 0] = 0.0
     context = ViewContext(types, np.diff(at, axis=1, prepend=np.nan))
     return _bounded(state.layout, encoder.encode(views, lengths, says, context))
 
@@ -145,22 +149,26 @@ def because(
 ) -> list[str | None]:
     """Name for each of `rows` (n,) the visit without which it would score least, None where none helps.
 
-    `row` (D,) is the query's with all visits. The products that tell most are tried, with all their visits.
-    Where visits say the same, none is missed; then it is the one that would score most alone.
+    `row` (D,) is the query's with all visits. Of the last visits, the products that tell most are tried,
+    with all their visits. Where visits say the same, none is missed; then it is the one that the product
+    is most like.
     """
     if visiting.rows_of is None or not visiting.visits or not len(rows):
         return [None] * len(rows)
-    tried, visits = _telling(visiting.visits), visiting.visits
-    vectors = state.rows[rows].T
+    visits = visiting.visits[-ABLATED_VISITS:]
+    tried, vectors = _telling(visits), state.rows[rows]
 
     def scores(queries: Array) -> Array:
-        return np.asarray(scale(state.layout, queries, weights) @ vectors, dtype=np.float32)
+        return products(vectors, scale(state.layout, queries, weights)).T
 
-    without = visiting.rows_of([[visit for visit in visits if visit.row != gone] for gone in tried])
-    says = scores(row[None]) - scores(without)  # (m, n)
+    fewer = [[visit for visit in visits if visit.row != gone] for gone in tried]
+    if len(visits) == len(visiting.visits):
+        whole, without = row[None], visiting.rows_of(fewer)
+    else:
+        whole, without = np.split(visiting.rows_of([visits, *fewer]), [1])
+    says = scores(whole) - scores(without)  # (m, n)
     if (silent := says.max(axis=0) < _LEAST_DROP).any():
-        alone = visiting.rows_of([[visit for visit in visits if visit.row == kept] for kept in tried])
-        says = np.where(silent, scores(alone), says)
+        says = np.where(silent, scores(state.rows[tried]), says)
     best = says.argmax(axis=0)
     helps = says[best, np.arange(len(rows))] > 0
     return [_because(state, visits, tried[b]) if h else None for b, h in zip(best, helps, strict=True)]

@@ -15,6 +15,7 @@ from typing import Any
 
 from vision_rec.errors import IncompatibleError, IntegrityError, LockedError, ResourceError, UnavailableError
 from vision_rec.failpoints import failpoint
+from vision_rec.outfile import sync
 
 FORMAT = 1
 LOCK_SECONDS = 5.0  # a change takes milliseconds; who waits longer is told
@@ -60,7 +61,7 @@ def replace_file(path: Path, data: bytes, place: str) -> None:
     failpoint(f"{place}-written")
     os.replace(beside, path)
     failpoint(f"{place}-replaced")
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def append_line(path: Path, entry: Mapping[str, Any], place: str) -> None:
@@ -75,15 +76,6 @@ def append_line(path: Path, entry: Mapping[str, Any], place: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     failpoint(f"{place}-appended")
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from vision_rec.errors import ImageError, InputError, NotFoundError
-from vision_rec.pictures import find_picture
+from vision_rec.pictures import Thumbnails, find_picture
 from vision_rec.service.catalogue import Catalogue, product_fields
 from vision_rec.service.core import service_of
 from vision_rec.service.openapi import answers
@@ -89,19 +90,32 @@ async def image(
     if n >= len(refs):
         raise NotFoundError(f"product {product_id!r} has {len(refs)} pictures; there is no number {n}")
     fetched = service.settings.paths.data / "cache" / "images"
-    path = await service.file_thread(partial(find_picture, refs[n], root, fetched))
-    tag = await service.file_thread(partial(service.thumbnails.tag, path, w))
+    known = request.headers.get("if-none-match", "")
     # Pages name the version in the address; without it a picture may change behind the same address.
     kept = _FOREVER if v is not None and v == catalogue.version_id else _A_WHILE
-    headers = {"ETag": f'"{tag}"', "Cache-Control": kept}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
     try:
-        thumbnail = await service.file_thread(partial(service.thumbnails.read, path, w))
+        # One hop for all: a page asks for dozens at once.
+        tag, data = await service.file_thread(
+            partial(_small, service.thumbnails, refs[n], root, fetched, w, known)
+        )
     except ImageError as error:
         raise NotFoundError(f"picture {n} of product {product_id!r} cannot be shown: {error}") from error
-    headers["ETag"] = f'"{thumbnail.tag}"'
-    return Response(thumbnail.data, headers=headers, media_type="image/webp")
+    headers = {"ETag": f'"{tag}"', "Cache-Control": kept}
+    if data is None:
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type="image/webp")
+
+
+def _small(
+    thumbnails: Thumbnails, ref: str, root: str | None, fetched: Path, width: int, known: str
+) -> tuple[str, bytes | None]:
+    """Return the tag of a small picture, and its bytes unless `known` names that tag."""
+    path = find_picture(ref, root, fetched)
+    tag = thumbnails.tag(path, width)
+    if tag in known:
+        return tag, None
+    made = thumbnails.read(path, width)
+    return made.tag, made.data
 
 
 def write_cursor(version_id: str, row: int) -> str:

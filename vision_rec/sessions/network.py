@@ -185,7 +185,7 @@ def by_distance(values: Tensor, length: int) -> Tensor:
 
 def bounded(rows: Tensor, dims: Sequence[int]) -> Tensor:
     """Shrink every block of `rows` (…, D) to a norm below 1: r becomes r / sqrt(1 + r²)."""
-    parts = torch.split(rows, list(dims), dim=-1)  # type: ignore[no-untyped-call]
+    parts = torch.split(rows, list(dims), dim=-1)
     return torch.cat(
         [part * torch.rsqrt(1.0 + part.square().sum(-1, keepdim=True)) for part in parts], dim=-1
     )

@@ -21,7 +21,7 @@ import numpy as np
 from vision_rec.errors import IncompatibleError, InputError, IntegrityError
 from vision_rec.failpoints import failpoint
 from vision_rec.fusion import Aspect, AspectLayout
-from vision_rec.outfile import unfinished_folder
+from vision_rec.outfile import sync, unfinished_folder
 from vision_rec.types import Array
 
 BEHAVIOUR = "behaviour"
@@ -248,15 +248,6 @@ def write_file(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Wait until the disk has the names in `folder`."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _key(product_id: str) -> str:

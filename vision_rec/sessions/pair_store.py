@@ -15,8 +15,8 @@ from pathlib import Path
 
 from vision_rec.errors import IntegrityError
 from vision_rec.failpoints import failpoint
-from vision_rec.outfile import unfinished_folder
-from vision_rec.sessions.pair import CONFIG, read_config, sync, write_file
+from vision_rec.outfile import sync, unfinished_folder
+from vision_rec.sessions.pair import CONFIG, read_config, write_file
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{8}", re.ASCII)
 _TIME = "%Y-%m-%dT%H-%M-%SZ"

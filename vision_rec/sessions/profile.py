@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_rec.errors import InputError
-from vision_rec.fusion import AspectLayout, scale, unit
+from vision_rec.fusion import AspectLayout, products, scale, unit
 from vision_rec.types import Array
 
 MAX_INTERESTS = 3  # each costs two rows of a search
@@ -65,14 +65,15 @@ def interests(
 
 def _interest(rows: Array, says: Array, members: npt.NDArray[np.int64], share: float) -> Interest:
     own = says[members] / says[members].sum()
-    return Interest(np.asarray(own @ rows[members], dtype=np.float32), share, tuple(map(int, members)))
+    row = np.einsum("n,nd->d", own, rows[members], dtype=np.float32)
+    return Interest(row, share, tuple(map(int, members)))
 
 
 def _joined(near: npt.NDArray[np.float64], says: npt.NDArray[np.float64]) -> list[list[int]]:
     """Join unit vectors (n, D) by average linkage while the mean cosine is SAME or more; list each group."""
     groups: dict[int, list[int]] = {i: [i] for i in range(len(near))}
     weight = says.copy()
-    links = near @ near.T
+    links = products(near, near)
     np.fill_diagonal(links, -np.inf)
     while len(groups) > 1:
         place = int(links.argmax())  # the first of several: what says more comes first

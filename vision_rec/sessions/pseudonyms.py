@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vision_rec.errors import IntegrityError, UnavailableError
+from vision_rec.outfile import sync
 
 KEY_NAME = "events.key"
 _KEY_BYTES = 32
@@ -78,15 +79,7 @@ def _create(path: Path) -> None:
         os.fsync(handle)
         with suppress(FileExistsError):
             os.link(own, path)
-        _sync_folder(path.parent)
+        sync(path.parent)
     finally:
         os.close(handle)
         own.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_rec.errors import IntegrityError
+from vision_rec.outfile import sync
 from vision_rec.sessions import EVENT_TYPES
 from vision_rec.sessions.sqlite_file import FORMAT, open_file, told
 
@@ -197,24 +198,16 @@ def _exchange(path: Path, new: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     stamp = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{time.monotonic_ns() % 10**6:06d}"
     moved = folder / f"events-{stamp}.db"
-    _synced(new)
+    sync(new)
     os.link(path, moved)  # `path` is never without a file, which another process would make anew
     for journal, name in zip(_journals(path), _journals(moved), strict=True):
         with suppress(FileNotFoundError):
             journal.rename(name)  # else its pages would be taken for those of the new file
     os.replace(new, path)
     for place in (folder, path.parent):
-        _synced(place)
+        sync(place)
     return moved
 
 
 def _journals(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
-
-
-def _synced(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -21,6 +21,7 @@ import torch
 from vision_rec.errors import FeedError, VisionRecError
 from vision_rec.index.lock import FolderLock
 from vision_rec.index.version import VersionStore
+from vision_rec.sessions import RecencyMean
 from vision_rec.sessions.pair import CONFIG, write_pair
 from vision_rec.sessions.pair_store import PairStore
 from vision_rec.sessions.sequences import By, Sequences
@@ -273,7 +274,8 @@ class _Run:
         def of(score: Any) -> Figures:
             return figures(score, trials, len(data), drop_seen=trainer.recipe.drop_seen)
 
-        found = {MODEL: of(model_score(objective)), MEAN: of(mean_score(objective))}
+        mean = RecencyMean(layout=data.layout(trained.vectors()))
+        found = {MODEL: of(model_score(objective)), MEAN: of(mean_score(objective, mean))}
         found[POPULAR] = of(popular_score(data.train.counts()))
         return found if before is None else {**found, BEFORE: before}
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from vision_rec.errors import FeedError, FeedRowError, InputError
-from vision_rec.events.check import Times, event_of
-from vision_rec.feeds.events import read_events
+from vision_rec.events.files import read_event_files
 from vision_rec.fusion import Aspect
 from vision_rec.index.version import VersionStore
 from vision_rec.sessions.pair import BEHAVIOUR
@@ -21,7 +19,6 @@ from vision_rec.sessions.stores import Vault
 from vision_rec.settings import Settings
 from vision_rec.types import Array, Event
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 5  # unreadable rows that are told
 _LEAST_ACTS, _LEAST_VISITORS = 100, 20
 Log = Callable[[str], None]
@@ -64,19 +61,11 @@ def _of_store(settings: Settings) -> Iterator[Event]:
 
 
 def _of_files(files: Sequence[Path], log: Log) -> Iterator[Event]:
-    now = datetime.now(UTC)
-    times = Times(now, _LONG_AGO, now)
-    bad: list[FeedRowError] = []
     for file in files:
         if not file.is_file():
             raise InputError(f"there is no file {file}; --events needs CSV, TSV, JSON Lines or Parquet")
-        for line, fields in read_events(file, on_error=bad.append):
-            try:
-                event = event_of(fields, times)
-            except InputError as error:
-                bad.append(FeedRowError(line, str(error).split(" ", 1)[0], str(error)))
-                continue
-            yield replace(event, received_at=times.clamp(event.at))
+    bad: list[FeedRowError] = []
+    yield from read_event_files(files, on_error=bad.append)
     for row in bad[:_SHOWN]:
         log(f"line {row.line}, column {row.column!r}: {row.reason}")
     if bad:

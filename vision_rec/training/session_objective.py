@@ -17,6 +17,7 @@ from torch.nn import functional
 from vision_rec.sessions.network import SequenceNetwork
 from vision_rec.training.session_batches import Batch
 from vision_rec.training.session_graph import smoothed
+from vision_rec.training.session_loss import cross_entropy_among
 from vision_rec.training.session_recipe import SessionRecipe
 
 _MAX_SCALE = 400.0
@@ -27,7 +28,9 @@ class SessionObjective(nn.Module):
 
     A row is [content | behaviour]. `content` (M, C) has the blocks of the products' rows before the last and
     may have no width; `has_vector` (M,) says which products have a behaviour vector at all. Vectors are
-    smoothed over the `graph` (M, M) of co-visits, if there is one, and begin at `base` (M, d).
+    smoothed over the `graph` (M, M) of co-visits, if there is one, and begin at `base` (M, d). `counts` (M,)
+    are the products' views: what popularity explains, the vectors need not (logit adjustment, Menon et al.
+    2021, arXiv 2007.07314), as far as the recipe's `debias` says.
     """
 
     content: Tensor
@@ -35,6 +38,7 @@ class SessionObjective(nn.Module):
     factors: Tensor
     base: Tensor
     graph: Tensor | None
+    prior: Tensor | None
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class SessionObjective(nn.Module):
         *,
         graph: Tensor | None = None,
         base: Tensor | None = None,
+        counts: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network, self.recipe = network, recipe
@@ -54,15 +59,22 @@ class SessionObjective(nn.Module):
         self.table = nn.Parameter(torch.randn(len(content), dim) * spread)
         self.register_buffer("graph", graph, persistent=False)
         self.register_buffer("base", torch.zeros(1, dim) if base is None else base, persistent=False)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(recipe.scale)), requires_grad=recipe.learn_scale)
+        # How far apart content blocks lie differs from shop to shop, so beside them the scale is learned.
+        scale, learned = math.log(recipe.scale), recipe.learn_scale or content.shape[1] > 0
+        # What all vectors share would be a bonus over new products, which have none. A model that is gone on
+        # from has centred vectors already.
+        self.centres = base is None and content.shape[1] > 0
+        self.log_scale = nn.Parameter(torch.tensor(scale), requires_grad=learned)
         self.register_buffer("content", content, persistent=False)
         self.register_buffer("has_vector", has_vector, persistent=False)
+        prior = None if counts is None else recipe.debias * torch.log1p(counts.float())
+        self.register_buffer("prior", prior, persistent=False)
         self.register_buffer("factors", torch.ones(sum(network.spec.dims)))
         self.weigh(factors)
 
     @property
     def scale(self) -> Tensor:
-        """How much the logit of a behaviour block counts."""
+        """The logit of a row that is hit exactly in all its blocks."""
         return self.log_scale.exp().clamp(max=_MAX_SCALE)
 
     @property
@@ -73,11 +85,10 @@ class SessionObjective(nn.Module):
     def weigh(self, factors: Sequence[float]) -> None:
         """Take the factor of each block in a score, as the layout's gains and default weights give them.
 
-        They are brought to 1 for the last block, behaviour: ranks stay the same, and the scale means one
-        thing with content and without.
+        They are brought to the sum 1, as weights are when a query is answered.
         """
         spread = [
-            factor / factors[-1] for factor, dim in zip(factors, self.network.spec.dims, strict=True)
+            factor / sum(factors) for factor, dim in zip(factors, self.network.spec.dims, strict=True)
             for _ in range(dim)
         ]  # fmt: skip
         self.factors.copy_(torch.tensor(spread))
@@ -87,7 +98,12 @@ class SessionObjective(nn.Module):
         vectors = self.base + self.table
         if self.graph is not None:
             vectors = vectors + self.recipe.graph * smoothed(self.graph, self.table)
-        return functional.normalize(vectors, dim=1) * self.has_vector[:, None]
+        known = self.has_vector[:, None]
+        vectors = functional.normalize(vectors, dim=1) * known
+        if self.centres:
+            mean = vectors.sum(0) / known.sum().clamp(min=1)
+            vectors = functional.normalize(vectors - mean, dim=1) * known
+        return vectors
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss of a batch: the mean cross-entropy of the products that came next."""
@@ -107,28 +123,22 @@ class SessionObjective(nn.Module):
         if not len(wanted):
             return answers.sum() * 0.0
         drawn = self.recipe.candidates(len(self.content))
-        scaled = answers * self.factors
-        if drawn == 0:
-            logits = self._logits(scaled, self.content, self._dropped(vectors))
-            hit = logits.gather(1, wanted[:, None])[:, 0]
-            return _cross_entropy(logits, hit, None, self.recipe.smoothing)
-        among = torch.randint(len(self.content), (drawn,), device=wanted.device)
-        logits = self._logits(scaled, self.content[among], self._dropped(vectors[among]))
-        rows = torch.cat([self.content[wanted], self._dropped(vectors[wanted])], dim=1)
-        hit = (scaled * rows).sum(1).float() * self.scale
-        same = among[None, :] == wanted[:, None]
-        return _cross_entropy(logits, hit, same, self.recipe.smoothing)
+        count, device = len(self.content), wanted.device
+        among = torch.randint(count, (drawn,), device=device) if drawn else torch.arange(count, device=device)
+        return cross_entropy_among(
+            self._blinded(answers * self.factors),
+            self.rows_of(wanted, vectors),
+            self.rows_of(among, vectors),
+            (wanted, among),
+            self.scale,
+            smoothing=self.recipe.smoothing,
+            prior=self.prior,
+            dtype=torch.bfloat16 if self.recipe.bf16 else torch.float32,
+        )
 
     def rows_of(self, products: Tensor, vectors: Tensor) -> Tensor:
         """Return the rows (…, D) of products, by number."""
         return torch.cat([self.content[products], vectors[products]], dim=-1)
-
-    def _logits(self, scaled: Tensor, content: Tensor, behaviour: Tensor) -> Tensor:
-        width = content.shape[1]
-        scores = scaled[:, width:] @ behaviour.T
-        if width:
-            scores = scores + scaled[:, :width] @ content.T
-        return scores.float() * self.scale
 
     def _damaged(self, rows: Tensor) -> Tensor:
         """Drop values of viewed rows, and behaviour blocks as a whole: new products have none."""
@@ -138,22 +148,12 @@ class SessionObjective(nn.Module):
             rows = torch.cat([rows[..., :width], kept], dim=-1)
         return functional.dropout(rows, self.recipe.input_dropout)
 
+    def _blinded(self, answers: Tensor) -> Tensor:
+        """Let a share of the answers do without behaviour: what they ask of new products must tell too."""
+        width = self.content.shape[1]
+        return torch.cat([answers[:, :width], self._dropped(answers[:, width:])], dim=1)
+
     def _dropped(self, vectors: Tensor) -> Tensor:
         if not (self.training and self.cold):
             return vectors
         return vectors * (torch.rand(len(vectors), 1, device=vectors.device) >= self.cold)
-
-
-def _cross_entropy(logits: Tensor, hit: Tensor, same: Tensor | None, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy of `hit` (T,) among `logits` (T, K).
-
-    Where `same` (T, K) is None the hit is one of them; else it stands beside them, and entries that are the
-    same product do not count. With smoothing, every entry that counts is wanted a little.
-    """
-    if same is None:
-        total, mean = torch.logsumexp(logits, 1), logits.mean(1)
-    else:
-        total = torch.logsumexp(torch.cat([hit[:, None], logits.masked_fill(same, -1e4)], 1), 1)
-        others = (~same).sum(1)
-        mean = (hit + logits.masked_fill(same, 0.0).sum(1)) / (others + 1)
-    return (total - (1 - smoothing) * hit - smoothing * mean).mean()

@@ -137,9 +137,8 @@ def model_score(objective: SessionObjective) -> Score:
     return score
 
 
-def mean_score(objective: SessionObjective, mean: RecencyMean | None = None) -> Score:
+def mean_score(objective: SessionObjective, mean: RecencyMean) -> Score:
     """Return the scores that the recency mean of the same rows gives all products."""
-    mean = mean or RecencyMean()
     with torch.no_grad():
         vectors = objective.vectors()
 

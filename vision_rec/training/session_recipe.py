@@ -22,7 +22,7 @@ _BOUNDS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
         lambda value: value >= 1,
     ),
     ("scale start rate continue_rate clip", "above 0", lambda value: value > 0),
-    ("graph dim negatives warmup decay table_decay seed", "0 or more", lambda value: value >= 0),
+    ("debias graph dim negatives warmup decay table_decay seed", "0 or more", lambda value: value >= 0),
 )
 BESIDE_CONTENT, ALONE = 48, 128  # widths of the behaviour block
 
@@ -31,7 +31,7 @@ BESIDE_CONTENT, ALONE = 48, 128  # widths of the behaviour block
 class SessionRecipe:
     """The recipe; the defaults were chosen on validation data only, `train session --recipe` reads others."""
 
-    kind: str = "attention"  # attention, gru; auto: whichever does better in a short trial
+    kind: str = "auto"  # attention, gru; auto: whichever does better in a short trial, or the recency mean
     dim: int = 0  # of the behaviour block; 0: 48 beside content, 128 alone
     width: int = 64
     layers: int = 2
@@ -39,12 +39,13 @@ class SessionRecipe:
     length: int = 50  # views that are looked at
     dropout: float = 0.5
     input_dropout: float = 0.3  # of the values of the rows viewed
-    cold: float = 0.15  # share of rows, viewed or wanted, without their behaviour block; beside content only
+    cold: float = 0.4  # share of rows viewed, and of answers, without a behaviour block; beside content only
     event_types: bool = True  # whether what was done and how long ago is looked at
-    scale: float = 16.0  # logit of a behaviour block hit exactly, above one that is at right angles
-    learn_scale: bool = False
+    scale: float = 16.0  # logit of a row hit exactly; beside content it is where learning begins
+    learn_scale: bool = False  # without content too
     negatives: int = 2048  # drawn anew for each step; 0: all products
     smoothing: float = 0.0
+    debias: float = 0.5  # share of popularity that answers leave out: 0 predicts best, 1 is taste alone
     graph: float = 8.0  # how much products viewed near each other share their vectors; 0: not
     graph_window: int = 3  # how many acts apart is near
     start: float = 0.02  # spread of untrained behaviour vectors

@@ -35,6 +35,7 @@ from vision_rec.types import Array
 CHECKPOINT = "checkpoint.safetensors"
 _SAVE_SECONDS = 60.0
 _LEAST_RATE = 0.02  # of the schedule's end
+_SMALL = 5_000  # products
 Log = Callable[[str], None]
 
 
@@ -110,7 +111,10 @@ def make_objective(data: SessionData, recipe: SessionRecipe, start: Start | None
     network = SequenceNetwork(spec)
     if start is not None:
         network.load_state_dict(dict(start.network))
-    objective = SessionObjective(network, content, known, gains, recipe, graph=graph, base=base)
+    counts = torch.from_numpy(data.train.counts())
+    objective = SessionObjective(
+        network, content, known, gains, recipe, graph=graph, base=base, counts=counts
+    )
     weigh(objective, data)
     return objective
 
@@ -184,7 +188,7 @@ class SessionTrainer:
         """Train to the end and return the best model; the first epoch counts only from its validation on."""
         losses: list[float] = []
         saved = time.monotonic()
-        with _quiet():
+        with _computing(len(self.data)):
             while not (self.is_done and self.best):
                 began, ended_epoch = time.monotonic(), False
                 if self.step % self.batches.steps == 0:
@@ -211,7 +215,7 @@ class SessionTrainer:
 
     def measure(self) -> Figures:
         """Return the figures of the model as it is now."""
-        with _quiet():
+        with _computing(len(self.data)):
             return figures(
                 model_score(self.objective), self.trials, len(self.data), drop_seen=self.recipe.drop_seen
             )
@@ -335,19 +339,28 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch from telling how it computes a norm of mixed types."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
-        warnings.filterwarnings("ignore", message="Sparse")
-        yield
+def _computing(products: int) -> Iterator[None]:
+    """Compute small models on one thread: several wait for each other longer than they compute.
+
+    Nor does torch tell how it computes a norm of mixed types.
+    """
+    threads = torch.get_num_threads()
+    if products < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
+            warnings.filterwarnings("ignore", message="Sparse")
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _groups(objective: SessionObjective, recipe: SessionRecipe) -> list[dict[str, Any]]:
     """Split parameters: matrices decay, behaviour vectors decay by themselves, the rest does not."""
     own = list(objective.network.parameters())
     free = [value for value in own if value.ndim < 2]
-    if recipe.learn_scale:
+    if objective.log_scale.requires_grad:
         free.append(objective.log_scale)
     return [
         {"params": [value for value in own if value.ndim > 1], "weight_decay": recipe.decay},

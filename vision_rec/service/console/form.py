@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -172,7 +173,13 @@ class Form:
         said += [
             (name, str(getattr(self, name))) for name in ("view", "offset", "shift") if getattr(self, name)
         ]
-        return f"{path}?{urlencode(said, safe=':,')}" if said else path
+        return f"{path}?{'&'.join(encoded(name, value, ':,') for name, value in said)}" if said else path
+
+
+@lru_cache(maxsize=4096)
+def encoded(name: str, value: str, safe: str = "") -> str:
+    """Write one field of an address; a page's hundreds of links are made of few different ones."""
+    return urlencode([(name, value)], safe=safe)
 
 
 def is_facet(name: str) -> bool:

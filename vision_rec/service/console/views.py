@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from urllib.parse import urlencode
 
 from vision_rec.service.console.facets import label
-from vision_rec.service.console.form import PAGE, Form
+from vision_rec.service.console.form import PAGE, Form, encoded
 from vision_rec.service.paths import product_path
 from vision_rec.types import Product, Recommendation, Recommendations
 
@@ -162,7 +161,7 @@ def result_card(item: Recommendation, answer: Recommendations, form: Form, rank:
     why = ""
     if form.can_be_asked_again:
         address = form.address("/why")
-        why = f"{address}{'&' if '?' in address else '?'}{urlencode({'item': item.product.id})}"
+        why = f"{address}{'&' if '?' in address else '?'}{encoded('item', item.product.id)}"
     return replace(
         shown,
         links=replace(shown.links, why=why, edit=rule_addresses(form, item.product.id, rank)),
@@ -191,7 +190,7 @@ def rule_address(form: Form, effect: str, ident: str, place: int = 1) -> str:
     elif form.text:
         fields |= {"scope": "query", "scope_query": form.text}
     fields["back"] = replace(form, offset=0).address()
-    return f"/rules/new?{urlencode(fields)}"
+    return f"/rules/new?{'&'.join(encoded(name, value) for name, value in fields.items())}"
 
 
 def badges(item: Recommendation) -> list[str]:

@@ -26,6 +26,7 @@ const help = /** @type {HTMLDialogElement} */ (one("#help"));
 const keysOn = /** @type {HTMLInputElement} */ (one("#keys-on"));
 
 let timer = 0;
+let begun = -Infinity; // when the last search did, in ms
 /** Requests so far, by what they fill. @type {Map<HTMLElement, number>} */
 const turns = new Map();
 /** Whether the results are to take the focus when they are there. */
@@ -89,6 +90,7 @@ function keep(name, values) {
 /** Search now. @param {"push" | "replace" | "none"} history */
 async function search(history) {
   clearTimeout(timer);
+  begun = performance.now();
   const given = asked();
   const query = given.size ? `?${given}` : "";
   if (history !== "none" && `/${query}` !== location.pathname + location.search) {
@@ -103,9 +105,12 @@ async function go(url) {
   await search("push");
 }
 
-function soon() {
+/** Search when nothing has changed for a moment; at once when something was let go, unless one has just begun.
+ * @param {boolean} [isDone] */
+function soon(isDone) {
   clearTimeout(timer);
-  timer = window.setTimeout(() => search("replace"), PAUSE_MS);
+  const wait = isDone && performance.now() - begun > PAUSE_MS ? 0 : PAUSE_MS;
+  timer = window.setTimeout(() => search("replace"), wait);
 }
 
 // ── asking the service ───────────────────────────────────────────────────
@@ -225,6 +230,10 @@ form.addEventListener("input", (event) => {
   if (target.name === "swatch") field("colour").value = target.value;
   if (target.name === "colour") markSwatch();
   if (target.type !== "search" || !target.value) soon(); // typed words wait for Enter
+});
+
+form.addEventListener("change", (event) => {
+  if (["range", "checkbox", "radio"].includes(/** @type {HTMLInputElement} */ (event.target).type)) soon(true);
 });
 
 document.addEventListener("vr-picture", () => {
