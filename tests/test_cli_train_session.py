@@ -101,7 +101,8 @@ def test_a_small_shop_end_to_end(cli, drawn_shop, tmp_path):
     places = ["--data", tmp_path / "var", "--indexes", tmp_path / "indexes"]
     (tmp_path / "vision-rec.toml").write_text("[encoders]\nthreads = 1\ndevice = 'cpu'\n")
     given = ["--recipe", tmp_path / "recipe.toml", "--config", tmp_path / "vision-rec.toml", "--quiet"]
-    ran = cli("train", "session", "--events", drawn_shop.shop / "views.csv", *places, *given, "--json")
+    views = drawn_shop.shop / "views.csv"
+    ran = cli("train", "session", "--events", views, "--kind", "attention", *places, *given, "--json")
     assert ran.code == 0, ran.err
     folder = tmp_path / "var" / "session" / (tmp_path / "var" / "session" / "CURRENT").read_text().strip()
     assert ran.json["folder"] == str(folder) and read_config(folder).fingerprint == ran.json["fingerprint"]

@@ -30,8 +30,8 @@ from vision_rec.types import Array, Query
 
 MAX_RECENT = 50  # views before these say nothing about what is wanted now
 DAMPED = 0.1  # what a product just viewed loses beside another source than the views
-MAX_ABLATED = 6  # products that may be named as the reason
-ABLATED_VISITS = 12  # the last ones, which reasons are sought in; the older ones have next to no say
+MAX_ABLATED = 5  # products that may be named as the reason
+ABLATED_VISITS = 10  # the last ones, which reasons are sought in; the older ones have next to no say
 _DID = {"add_to_cart": "put {} in the cart", PURCHASE: "bought {}", RATING: "rated {}"}
 _LEAST_DROP = 1e-3  # less is no difference
 _TITLE = 60  # characters of a title in a reason
