@@ -51,6 +51,7 @@ class RedisServer:
         while time.monotonic() < ends and self.process.poll() is None:
             try:
                 with redis.Redis(port=self.port, socket_timeout=5) as client:
+                    client.ping()  # an error while it reads its files
                     return client.info("server")["process_id"] == self.process.pid
             except redis.RedisError:
                 time.sleep(0.02)
