@@ -14,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -34,8 +37,8 @@ WIDE, PHONE = (1400, 900), (390, 844)
 
 
 @contextmanager
-def serving(indexes: Path, data: Path) -> Iterator[str]:
-    """Serve an index on a free port; give the address."""
+def serving(indexes: Path, data: Path, *, ready: bool = True) -> Iterator[str]:
+    """Serve an index on a free port; give the address, when its index answers unless not `ready`."""
     command = [sys.executable, "-m", "vision_rec.cli", "serve", "--port", "0"]
     command += ["--indexes", str(indexes), "--data", str(data)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -45,11 +48,25 @@ def serving(indexes: Path, data: Path) -> Iterator[str]:
         while True:
             line = lines.get(timeout=300)
             if '"url"' in line:
-                yield json.loads(line)["url"]
+                url = json.loads(line)["url"]
+                if ready:
+                    wait_until_ready(url)
+                yield url
                 break
     finally:
         process.terminate()
         process.wait(200)
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait until a service says that searches are answered."""
+    for _ in range(PATIENCE_MS // 200):
+        try:
+            with urlopen(f"{url}/readyz"):
+                return
+        except URLError:
+            time.sleep(0.2)
+    raise SystemExit(f"{url} is never ready")
 
 
 class Camera:
@@ -69,10 +86,10 @@ class Camera:
         yield context.new_page()
         context.close()
 
-    def take(self, page: Page, name: str) -> None:
-        """Write a screenshot, as soon as all pictures in sight are there."""
+    def take(self, page: Page, name: str, *, busy: bool = False) -> None:
+        """Write a screenshot, as soon as all pictures in sight are there; `busy`: while it waits."""
         page.wait_for_function(
-            "() => !document.querySelector('[aria-busy]') && [...document.images]"
+            f"() => ({str(busy).lower()} || !document.querySelector('[aria-busy]')) && [...document.images]"
             ".filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
             ".every(i => i.complete)"
         )
@@ -103,7 +120,7 @@ def main() -> None:
         desk.store.publish("Ana", note="Spring window")
         with serving(indexes, Path(empty) / "keyed") as url:
             login(camera, url, key)
-        with serving(Path(empty) / "indexes", Path(empty) / "var") as url, camera.page() as page:
+        with serving(Path(empty) / "indexes", Path(empty) / "var", ready=False) as url, camera.page() as page:
             page.goto(url)
             page.get_by_text("No catalogue yet").wait_for()
             camera.take(page, "first-run")

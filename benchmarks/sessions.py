@@ -6,8 +6,9 @@
 
 beauty, diginetica: the product's own training and SequenceModel, on rows that hold the behaviour block alone
 (beauty also beside its attributes). Recipes are benchmarks/recipes/NAME.toml. A seed that is done, in --out,
-is not trained again; one that was stopped goes on. --refit trains once more, on the validation acts too, for
-as many epochs as were best.
+is not trained again; one that was stopped goes on. --refit goes on from the model that validated best, with
+the validation acts and their co-visits too, for `continue_epochs` at `continue_rate`; a quarter of the
+minutes is kept for it.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ MORE = {
     "diginetica": ("hr@10", "mrr@10", "ndcg@20", "coverage@20", "popularity@20", "cold_recall@20"),
 }
 PERCENT = {"diginetica": 100.0}
+REFIT = 0.25  # share of the minutes for --refit
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,15 @@ def train(run: Run, folder: Path) -> dict[str, Any]:
     if done.is_file():
         return dict(json.loads(done.read_text("utf-8")))
     pack, recipe = run.pack, run.recipe
-    trained = one_training(run, folder / "first", recipe, whole=False)
+    share = REFIT if run.refit else 0.0
+    trained = one_training(run, folder / "first", recipe, share=1.0 - share)
     seconds = trained.seconds
     told = {"epoch": trained.epoch, "epochs": trained.epochs, "validation": asdict(trained.figures)}
     if run.refit:
-        again = replace(recipe, epochs=trained.epoch, patience=trained.epoch)
-        trained = one_training(run, folder / "again", again, whole=True)
+        again = replace(
+            recipe, epochs=recipe.continue_epochs, rate=recipe.continue_rate, patience=recipe.continue_epochs
+        )
+        trained = one_training(run, folder / "again", again, share=share, begin=trained)
         seconds += trained.seconds
     vectors = trained.vectors()
     layout = data_of(run, whole=False).layout(vectors)
@@ -117,11 +122,18 @@ def train(run: Run, folder: Path) -> dict[str, Any]:
     return told
 
 
-def one_training(run: Run, folder: Path, recipe: SessionRecipe, *, whole: bool) -> Trained:
-    """Train once, going on where a stopped run was."""
-    trainer = SessionTrainer(
-        data_of(run, whole=whole), recipe, folder, key=run.key, minutes=run.minutes, device=run.device
-    )
+def one_training(
+    run: Run, folder: Path, recipe: SessionRecipe, *, share: float, begin: Trained | None = None
+) -> Trained:
+    """Train for a share of the minutes, going on where a stopped run was; from `begin` on with all acts.
+
+    These have the validation acts among them: there the last epoch is the best.
+    """
+    minutes = None if run.minutes is None else share * run.minutes
+    data = data_of(run, whole=begin is not None)
+    trainer = SessionTrainer(data, recipe, folder, key=run.key, minutes=minutes, device=run.device)
+    if begin is not None:
+        trainer.objective.load_state_dict(begin.objective.state_dict())
     if trainer.resume():
         print(f"{folder}: goes on after epoch {trainer.epochs}", flush=True)
     return trainer.run(log=lambda line: print(f"{run.variant}, seed {recipe.seed}: {line}", flush=True))
@@ -235,7 +247,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, help="TOML [benchmarks/recipes/PACK.toml]")
     parser.add_argument("--out", type=Path, help="keeps what is trained and measured")
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda")
-    parser.add_argument("--refit", action="store_true", help="train once more, with the validation acts")
+    parser.add_argument("--refit", action="store_true", help="train on with the validation acts too")
     parser.add_argument("--variant", action="append", help="only these, as 'behaviour + attributes'")
     given = parser.parse_args()
     if given.pack == "drawn":

@@ -44,11 +44,17 @@ class Drawn:
     settings: Settings
 
 
-def prepare(folder: Path, count: int, seed: int) -> Drawn:
-    """Draw a shop, index it, and split its sessions by time, without any view of the cold products."""
+def indexed(folder: Path, count: int) -> tuple[SampleShop, Settings]:
+    """Draw a shop and index it, without its views."""
     shop = draw_shop(folder / "shop", count=count, seed=7)
     settings = Settings.load(paths={"data": folder / "var", "indexes": folder / "indexes"})
     reindex(shop.feed, settings=settings, images=shop.folder, reviews=shop.reviews)
+    return shop, settings
+
+
+def prepare(shop: SampleShop, settings: Settings, folder: Path, seed: int) -> Drawn:
+    """Split a shop's sessions by time, without any view of the cold products, which the seed draws."""
+    folder.mkdir()
     index = open_shop(settings.paths.indexes)
     events = list(read_event_files([shop.views], on_error=_raise))
     sequences = renumbered(from_events(events, by="session"), index.ids, only=True)
@@ -121,11 +127,13 @@ def report(seeds: int, count: int = 1000) -> str:
     """Return the tables, means over `seeds`."""
     found: dict[str, list[list[float]]] = {}
     loves: dict[str, list[list[float]]] = {}
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as name:
-            drawn = prepare(Path(name), count, seed)
+    with tempfile.TemporaryDirectory() as name:
+        shop, settings = indexed(Path(name), count)
+        for seed in range(seeds):
+            own = Path(name) / f"seed-{seed}"
+            drawn = prepare(shop, settings, own, seed)
             views = drawn.train.counts()
-            for ranker in rankers(drawn, Path(name) / "pair", seed):
+            for ranker in rankers(drawn, own / "pair", seed):
                 metrics = judge(ranker, drawn.cases, views, KS)
                 found.setdefault(ranker.name, []).append([float(metrics[name] or 0) for name in NAMES])
                 loves.setdefault(ranker.name, []).append(tastes(drawn, ranker, seed))

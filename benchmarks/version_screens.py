@@ -1,7 +1,7 @@
-"""Screenshots of the screens of journeys and versions, on the drawn shop.
+"""Screenshots of the screen of versions, on the drawn shop.
 
 `python benchmarks/version_screens.py [INDEXES] [CATALOG]` reindexes a copy of the shop that `make demo` draws
-twice, with products missing, back and changed, serves it, and writes docs/console/*.webp.
+twice, with products missing, back and changed, serves it, and writes docs/console/version*.webp.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MISSING, GONE, CHEAPER, SOLD, RENAMED = 14, 6, 20, 6, 4
 
 
 def main() -> None:
-    """Write all screenshots of these screens."""
+    """Write all screenshots of this screen."""
     given = [Path(text) for text in sys.argv[1:]]
     indexes, catalog = (given + [ROOT / "indexes", ROOT / "catalog"][len(given) :])[:2]
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
@@ -79,17 +79,6 @@ def reindex(feed: Path, catalog: Path, folder: Path) -> None:
 
 def shots(camera: Camera, url: str) -> None:
     """Take the screens."""
-    with camera.page() as page:
-        page.goto(f"{url}/journeys")
-        camera.take(page, "journeys-start")
-        hrefs = [link.get_attribute("href") for link in page.locator(".examples a").all()]
-    with camera.page((1400, 1180)) as page:
-        page.goto(f"{url}{hrefs[0]}")
-        camera.take(page, "journey")
-    with camera.page((1400, 1180), scheme="dark") as page:
-        page.goto(f"{url}{hrefs[-1]}")
-        page.locator(".jstep.last").scroll_into_view_if_needed()
-        camera.take(page, "journey-dark")
     for name, size in (("versions", (1400, 620)), ("versions-phone", PHONE)):
         with camera.page(size) as page:
             page.goto(f"{url}/versions")

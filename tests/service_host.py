@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--slow", type=float, default=0.0, help="seconds that a search by words takes longer")
     given = parser.parse_args()
     settings = settings_for(given.folder, port=given.port, workers=given.workers, poll_seconds=0.1)
+    roomy = {"max_disk_share": 1.0, "min_free_bytes": 0}  # however full the disk of the machine is
+    settings = settings.model_copy(update={"events": settings.events.model_copy(update=roomy)})
     if given.workers > 1:
         serve(settings)
         return

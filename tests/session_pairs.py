@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vision_rec.fusion import AspectLayout, unit
-from vision_rec.sessions.network import SequenceNetwork, SequenceSpec
+from vision_rec.sessions.network import SequenceNetwork
 from vision_rec.sessions.pair import behaviour_aspect, write_pair
+from vision_rec.sessions.spec import SequenceSpec
 
 DIM = 6
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from event_calls import settings_for, view
 from fake_shop import COLOURS, LAYOUT, SHAPES, FakeEncoders, drawn_products, publish
+from session_shop import publish_with
 
 from vision_rec import Recommender
 from vision_rec.audience import AudienceDesk, make_audience
 from vision_rec.errors import InputError, IntegrityError
 from vision_rec.events import EventLog
-from vision_rec.sessions.audience import AudienceFile, clusters, large_enough, load
+from vision_rec.fusion import Aspect, AspectLayout
+from vision_rec.sessions.audience import Audience, AudienceFile, Segment, clusters, large_enough, load
 
 PRODUCTS, ROWS = drawn_products()
 TASTES = {"red": "striped", "blue": "plain", "green": "striped"}
@@ -153,6 +156,45 @@ def test_segments_of_another_index_are_not_used(rec, log, settings):
     path.write_text(json.dumps({**body, "fingerprints": {"image": "another"}}))
     assert desk.show(rec.state)["fits"] is False
     assert not any(item.boost for item in rec.recommend(recent=["red-mug-striped-M"], k=20))
+
+
+def test_segments_outlive_a_night_with_a_new_pair(tmp_path, settings):
+    root = tmp_path / "nightly"
+    publish_with(root, tmp_path / "one")
+    paths = settings.paths.model_copy(update={"indexes": root})
+    search = settings.search.model_copy(update={"weights": {**settings.search.weights, "behaviour": 1}})
+    settings = settings.model_copy(update={"paths": paths, "search": search})
+    log = EventLog(settings)
+    rec = Recommender.open(root, settings=settings, encoders=FakeEncoders(), history=log.history)
+    visit(log)
+    desk = AudienceDesk(settings)
+    desk.make(rec.state, log, count=3)
+    asked = {"recent": ["red-mug-striped-M"], "k": 20}
+    lifted = {item.product.id: item.boost for item in rec.recommend(**asked) if item.boost}
+    assert lifted
+    publish_with(root, tmp_path / "two", seed=1)
+    assert rec.reload_if_changed() and desk.show(rec.state)["fits"] is True
+    after = {item.product.id: item.boost for item in rec.recommend(**asked) if item.boost}
+    assert after and set(after) & set(lifted)
+    log.close()
+
+
+def test_what_is_comparable_of_another_version():
+    dims = {"colour": 2, "behaviour": 2, "text": 1}
+    prints = {"image": "i", "text": "t", "session": "s"}
+    rows = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], np.float32)
+    made = Audience(datetime.now(UTC), 9, dims, prints, tuple(Segment(row, 9, 0.5) for row in rows))
+    layout = AspectLayout((Aspect("text", 1), Aspect("colour", 2), Aspect("behaviour", 2)))
+    assert made.shared(layout, prints) == ("text", "colour", "behaviour")
+    np.testing.assert_array_equal(made.rows(layout, layout.names), rows[:, [4, 0, 1, 2, 3]])
+    others = ({**prints, "session": "newer"}, {"image": "i", "text": "t"})
+    for other in others:
+        assert made.shared(layout, other) == ("text", "colour")
+    np.testing.assert_array_equal(made.rows(layout, ("text",)), [[5, 0, 0, 0, 0], [10, 0, 0, 0, 0]])
+    wider = AspectLayout((Aspect("text", 1), Aspect("behaviour", 3)))  # an index without one of the blocks
+    assert made.shared(wider, prints) == ("text",)
+    for other in ({**prints, "image": "j"}, {"image": "i"}, {**prints, "more": "m"}):
+        assert made.shared(layout, other) == ()
 
 
 # ── the steps ────────────────────────────────────────────────────────────────────────────────────────

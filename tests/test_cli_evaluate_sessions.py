@@ -44,7 +44,8 @@ def pair_at(folder, products, others=(), *, encoders=None, notes=None, model=Tru
     if model:
         import torch
 
-        from vision_rec.sessions.network import SequenceNetwork, SequenceSpec
+        from vision_rec.sessions.network import SequenceNetwork
+        from vision_rec.sessions.spec import SequenceSpec
 
         torch.manual_seed(0)
         form = SequenceSpec(tuple(a.dim for a in layout.aspects), width=8, layers=1, length=5)

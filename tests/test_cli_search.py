@@ -270,9 +270,19 @@ def test_a_good_batch_ends_with_0(cli, published, rows, tmp_path):
     assert empty.code == 0 and (tmp_path / "r.jsonl").read_text() == ""
 
 
+def test_a_line_of_a_batch_that_is_not_utf8_costs_itself_only(cli, published, rows, tmp_path):
+    good = json.dumps({"query_id": "good", "product_id": rows[0]["id"], "k": 1}).encode()
+    queries = tmp_path / "q.jsonl"
+    queries.write_bytes(b'{"query_id": "bad", "text": "caf\xe9"}\n' + good + b"\n")
+    ran = cli("search", "--batch", queries, *published.common)
+    bad, found = map(json.loads, ran.out.splitlines())
+    assert ran.code == 3 and "UTF-8" in bad["error"]["message"] and bad["error"]["code"] == "invalid-input"
+    assert found["query_id"] == "good" and len(found["items"]) == 1
+
+
 def test_a_batch_that_breaks_off_leaves_the_older_results(cli, published, tmp_path):
     queries, results = tmp_path / "q.jsonl", tmp_path / "r.jsonl"
-    queries.write_bytes(b'{"text": "mug"}\n' * 80 + b"\xff\xfe\n")
+    queries.write_bytes(b'{"text": "mug"}\n' * 80 + b"\x89PNG\0\n")
     results.write_text("older")
     ran = cli("search", "--batch", queries, "--output", results, *published.common)
     assert ran.code == 2 and "UTF-8" in ran.error and results.read_text() == "older"

@@ -43,6 +43,7 @@ def test_an_event_is_stored_with_its_ids_hashed(log, settings):
     who = {"user_id": "anna@example.com", "session_id": "cookie-7"}
     what = {"at": "2026-03-01T11:00:00+02:00", "value": 12, "position": 3.0, "request_id": "r1"}
     body = view("P 1", event_id="e1", **who, **what)
+    body["received_at"] = "2001-01-01T00:00:00Z"  # passed over: this clock counts
     assert log.record([body]).accepted == 1
     (event,) = stored(log)
     assert (event.event_id, event.product_id, event.value, event.position) == ("e1", "P 1", 12.0, 3)

@@ -72,11 +72,12 @@ FAMILIES = {
     "terminal": {"typer", "rich"},
     "settings": {"pydantic", "pydantic_settings"},
     "teacher": {"ai_edge_litert"},
+    "opencv": {"cv2"},
 }
 ALLOWED_FAMILIES = {
     "settings": {"settings"},
     "types": {"tables"},  # Recommendations.to_pandas, where it is called
-    "training": {"torch", "scipy", "pillow", "safetensors", "teacher"},
+    "training": {"torch", "scipy", "pillow", "safetensors", "teacher", "opencv"},
     "service": {"web"},
     "cli": {"terminal"},
     "evaluate_sessions.rankers": {"scipy"},  # tables of visitors × products are sparse

@@ -125,6 +125,27 @@ def test_excluded_viewed_and_example_products_are_left_out(rec):
     assert "blue-bag-plain-M" not in ids(asked)
 
 
+def test_numbers_of_numpy_are_numbers(rec):
+    plain = rec.similar("red-mug-plain-M", k=3, offset=1, diversity=0.5, weights={"colour": 2})
+    given = rec.similar(
+        "red-mug-plain-M",
+        k=np.int64(3),
+        offset=np.int32(1),
+        diversity=np.float32(0.5),
+        weights={"colour": np.float32(2)},
+    )
+    assert [item.product.id for item in given] == [item.product.id for item in plain]
+    assert dict(given.weights) == dict(plain.weights)
+    with pytest.raises(InputError, match="finite number"):
+        rec.similar("red-mug-plain-M", weights={"colour": np.float32("nan")})
+
+
+def test_filters_of_any_other_type_are_refused(rec):
+    for filters in (5, [5], {"brand=acme"}):
+        with pytest.raises(InputError, match="filters is .*allowed are"):
+            rec.similar("red-mug-plain-M", filters=filters)
+
+
 def test_filters_in_all_three_forms(rec):
     for filters in ({"brand": ["acme"]}, ["brand=acme"], Filters.parse(["brand=acme"]), "brand=acme"):
         answer = rec.similar("red-mug-plain-M", k=50, filters=filters)

@@ -123,6 +123,12 @@ def test_retries_and_bad_events_are_told(client):
     assert (body["accepted"], body["duplicates"], len(body["rejected"])) == (0, 2, 2)
 
 
+def test_an_event_sent_back_whole_is_taken(client):
+    whole = view("mug-red", event_id="w", user_id="ida", received_at="2001-01-01T00:00:00Z", value=None)
+    assert send(client, whole).json()["accepted"] == 1
+    assert send(client, {**whole, "received": 1}).json()["rejected"][0]["reason"].startswith("unknown field")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

@@ -78,6 +78,20 @@ def test_a_journey_may_have_filters_and_the_last_step_is_the_recommendation(clie
     assert [item["id"] for item in last["items"]] == [item["id"] for item in said["items"]]
 
 
+def test_a_visitor_alone_has_influences_and_no_steps(client):
+    sent = [
+        {"type": "view", "product_id": ident, "user_id": "anna", "event_id": f"j-{ident}"} for ident in VIEWS
+    ]
+    assert client.post("/v1/journeys", json={"user_id": "anna"}).json()["influences"] == []
+    if client.post("/v1/events", json={"events": sent}).status_code == 507:
+        pytest.skip("the disk of this machine is too full for events")
+    body = client.post("/v1/journeys", json={"user_id": "anna", "k": 4}).json()
+    assert body["steps"] == [] and [one["product_id"] for one in body["influences"]] == VIEWS
+    more = client.post("/v1/journeys", json={"user_id": "anna", "recent": ["bag-blue"], "k": 4}).json()
+    assert len(more["steps"]) == 1 and len(more["influences"]) == 4
+    client.delete("/v1/users/anna")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import queue
@@ -106,6 +107,19 @@ def test_sigterm_finishes_what_runs_and_ends_with_0(shop):
         assert found[0].status_code == 200 and found[0].json()["items"]
         with pytest.raises(httpx.TransportError):
             httpx.get(url)
+
+
+def test_a_client_that_sends_all_before_it_reads_hears_why_it_was_refused(shop):
+    with running(shop) as (_, url):
+        talk = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+        json_type = {"Content-Type": "application/json"}
+        for path, body, status in (("/v1/search", b" " * (8 << 20), 413), ("/healthz", None, 200)):
+            talk.request("POST" if body else "GET", path, body, json_type)  # a reset would raise here
+            answer = talk.getresponse()
+            assert answer.status == status and json.loads(answer.read())
+        asked = {**json_type, "Expect": "100-continue", "Content-Length": str(8 << 20)}
+        talk.request("POST", "/v1/search", None, asked)  # nothing more is waited for
+        assert talk.getresponse().status == 413
 
 
 def test_ctrl_c_ends_it_as_a_key_does(shop):

@@ -108,6 +108,14 @@ def test_any_id_works_when_url_encoded(client):
     assert client.get("/v1/products/" + quote("a/b c%2F", safe="")).json()["id"] == "a/b c%2F"
 
 
+def test_lists_are_separated_by_commas_or_repeated(client):
+    kept = ids(similar(client, k=4))
+    for exclude in (f"{kept[0]},{kept[1]}", [kept[0], kept[1]], [f'["{kept[0]}"]', kept[1]]):
+        assert ids(similar(client, k=2, exclude=exclude)) == kept[2:], exclude
+    facets = similar(client, k=1, facets=["brand", "category"]).json()["facets"]
+    assert set(facets) == {"brand", "category"}
+
+
 def test_etag_is_bound_to_version_and_address(client):
     first = similar(client, k=3)
     tag = first.headers["etag"]
@@ -130,6 +138,7 @@ def test_etag_is_bound_to_version_and_address(client):
         ({"weights": "colour:inf"}, "finite"),
         ({"weights": "colour"}, "ASPECT:NUMBER"),
         ({"weights": "colour:1,colour:2"}, "twice"),
+        ({"k": ["3", "4"]}, "twice"),
         ({"weights": "colour:0"}, "above 0"),
         ({"filter": "prise<=50"}, "unknown filter field"),
         ({"filter": "price<=cheap"}, "finite number"),

@@ -130,7 +130,7 @@ class AudienceDesk:
         found = audience or self.file.current()
         if found is None:
             return {"made_at": None, "users": 0, "fits": False, "segments": []}
-        fits = state is not None and found.fits(state.layout, state.fingerprints)
+        fits = state is not None and bool(found.shared(state.layout, state.fingerprints))
         listed = [
             {
                 "segment": number,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -22,6 +23,7 @@ MAX_TEXT = 512
 MAX_IDS = 1000  # in one list of ids
 MAX_EXAMPLES = 50
 _LINES_AT_ONCE = 64
+_BROKEN = re.compile("[\udc80-\udcff]")  # bytes of a file that are no text, as `surrogateescape` reads them
 _FIELDS = (
     "product_id image image_url text colour examples recent recent_types user_id session_id weights preset "
     "filters exclude k offset min_score diversity max_per_group exclude_own_group session_share "
@@ -107,6 +109,8 @@ def openers(
 
 def read_object(line: str) -> dict[str, Any]:
     """Read one line of JSON that must be an object; raise InputError."""
+    if _BROKEN.search(line):
+        raise InputError("the line is not UTF-8 text")
     try:
         value = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

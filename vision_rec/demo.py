@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_rec.errors import InputError, IntegrityError
+import numpy as np
+
+from vision_rec.errors import InputError, IntegrityError, VisionRecError
 from vision_rec.settings import PathSettings, ServiceSettings, Settings
 
 if TYPE_CHECKING:
@@ -46,15 +52,17 @@ def prepare_demo(
     """
     from vision_rec.reindex import reindex
     from vision_rec.sample import draw_shop
+    from vision_rec.sample.shop import ALONE
 
     _refuse_other_catalogue(settings.paths)
-    shop = draw_shop(
-        settings.paths.catalog,
-        count=products,
-        seed=seed,
-        side=side,
-        progress=lambda done, total: progress("draw", done, total),
-    )
+    with _exported(settings) if encoders is None else nullcontext(lambda: None) as begin:
+
+        def tell(done: int, total: int) -> None:
+            if total > ALONE:
+                begin()
+            progress("draw", done, total)
+
+        shop = draw_shop(settings.paths.catalog, count=products, seed=seed, side=side, progress=tell)
     report = reindex(
         shop.feed,
         settings=settings,
@@ -66,6 +74,38 @@ def prepare_demo(
         progress=progress,
     )
     return Demo(shop, report, _commands(settings.paths, shop))
+
+
+@contextmanager
+def _exported(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Give a function that begins to export the networks, in a process beside the drawing.
+
+    That keeps one core busy for a while. What is exported when the block ends is taken from the cache.
+    """
+    work = get_context("spawn").Process(target=_export, args=(settings,), daemon=True)
+
+    def begin() -> None:
+        if work.pid is None:
+            work.start()
+
+    try:
+        yield begin
+        if work.pid is not None:
+            work.join()
+    finally:
+        if work.pid is not None:
+            work.kill()  # after Ctrl-C nobody waits for it
+
+
+def _export(settings: Settings) -> None:
+    from vision_rec.encoders import load_encoders
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who began this ends it
+    logging.disable()
+    with suppress(VisionRecError):  # reindex meets it again, and says it
+        encoders = load_encoders(settings.encoders, settings.paths.data / "cache")
+        encoders.image.encode_pictures([np.zeros((16, 16, 3), np.uint8)])
+        encoders.text.encode_texts(["mug"])
 
 
 def check_port(service: ServiceSettings) -> None:

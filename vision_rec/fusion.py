@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,19 @@ class AspectLayout:
     """The order and widths of the blocks in a row of `dim` values."""
 
     aspects: tuple[Aspect, ...]
+    _slices: Mapping[str, slice] = field(init=False, repr=False, compare=False)  # asked for by every answer
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) != len(self.aspects):
-            raise InputError(f"aspect names must differ; got {', '.join(self.names)}")
+        names = [aspect.name for aspect in self.aspects]
+        if len(set(names)) != len(names):
+            raise InputError(f"aspect names must differ; got {', '.join(names)}")
+        slices, start = {}, 0
         for aspect in self.aspects:
             if aspect.dim < 1 or not aspect.gain > 0:
                 raise InputError(f"aspect {aspect.name!r} needs dim ≥ 1 and gain > 0; got {aspect}")
+            slices[aspect.name] = slice(start, start + aspect.dim)
+            start += aspect.dim
+        object.__setattr__(self, "_slices", slices)
 
     @property
     def dim(self) -> int:
@@ -55,16 +61,13 @@ class AspectLayout:
     @property
     def names(self) -> tuple[str, ...]:
         """Aspect names in row order."""
-        return tuple(aspect.name for aspect in self.aspects)
+        return tuple(self._slices)
 
     def slice(self, name: str) -> slice:
         """Return where the block of aspect `name` lies in a row."""
-        start = 0
-        for aspect in self.aspects:
-            if aspect.name == name:
-                return slice(start, start + aspect.dim)
-            start += aspect.dim
-        raise InputError(f"unknown aspect {name!r}; this index has {', '.join(self.names)}")
+        if name not in self._slices:
+            raise InputError(f"unknown aspect {name!r}; this index has {', '.join(self.names)}")
+        return self._slices[name]
 
     @property
     def default_weights(self) -> dict[str, float]:
@@ -122,7 +125,8 @@ def resolve_weights(
     for name, weight in named.items():
         if name not in layout.names:
             raise InputError(f"weights name {name!r}; this index has {', '.join(layout.names)}")
-        if not (isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0):
+        number = isinstance(weight, int | float | np.number) and np.isrealobj(weight)
+        if not (number and math.isfinite(weight) and weight >= 0):
             raise InputError(f"weight of {name!r} is {weight!r}; allowed is a finite number ≥ 0")
     gains = {aspect.name: aspect.gain for aspect in layout.aspects}
     raw = {name: float(named.get(name, 0.0)) * gains[name] for name in layout.names if name in available}
@@ -186,10 +190,17 @@ def products(rows: npt.NDArray[Any], queries: npt.NDArray[Any]) -> npt.NDArray[A
     BLAS spreads even a small product over all cores and waits for the slowest of them, which on a busy
     machine takes many times as long as the work; pieces of a product it does not spread.
     """
-    (m, dim), n = rows.shape, len(queries)
-    out = np.empty((m, n), dtype=np.result_type(rows, queries))
+    return matmul(rows, np.ascontiguousarray(queries.T))
+
+
+def matmul(rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Multiply `rows` (m, D) with a few `columns` (D, n) as `products` does."""
+    (m, dim), n = rows.shape, columns.shape[1]
     piece = max(1, _PIECE // max(1, n * dim))
-    many, columns = m // piece, np.ascontiguousarray(queries.T)
+    if m <= piece:
+        return np.asarray(rows @ columns)
+    out = np.empty((m, n), dtype=np.result_type(rows, columns))
+    many = m // piece
     whole = many * piece
     np.matmul(rows[:whole].reshape(many, piece, dim), columns, out=out[:whole].reshape(many, piece, n))
     np.matmul(rows[whole:], columns, out=out[whole:])

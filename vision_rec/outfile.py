@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vision_rec.errors import InputError, ResourceError
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on the size of files
 
 
 @contextmanager

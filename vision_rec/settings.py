@@ -112,7 +112,7 @@ class ServiceSettings(_Section):
     drain_seconds: float = Field(default=20.0, gt=0)
     read_seconds: float = Field(default=10.0, gt=0, description="longest gap between bytes of a body")
     threads: int = Field(default=0, ge=0, description="searches at once per worker; 0 = one per core")
-    warm: bool = Field(default=True, description="load the encoders before the first query needs them")
+    warm: bool = Field(default=True, description="load encoders and session model before ready")
     require_keys: bool = Field(default=False, description="refuse to start without API keys, here too")
     allowed_hosts: tuple[str, ...] = Field(default=(), description="names in Host beside this machine's own")
     rate_per_second: float = Field(default=50.0, ge=0, description="of one key and worker; 0 = no limit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -260,6 +261,19 @@ def test_a_full_disk_is_told_and_nothing_is_published(tmp_path, base, place):
     failpoints.arm("")
     shop.rerun()
     check_whole(shop, base)
+
+
+def test_a_limit_on_the_size_of_files_is_told_as_a_full_disk_is(tmp_path, base):
+    shop = copy_of(base[0], tmp_path / "shop")
+    before = shop.current()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 10, hard))  # bytes; a quota fails in the same way
+    try:
+        with pytest.raises(ResourceError, match=r"ran full, .*quota"):
+            shop.rerun()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert shop.current() == before and not shop.store.verify(before)
 
 
 def test_a_failing_disk_is_told(tmp_path, base):

@@ -53,6 +53,17 @@ def test_wrong_methods(client):
     problem(client.post("/v1/products/mug-red/similar"), 405, "method-not-allowed")
 
 
+def test_head_is_answered_wherever_get_is(client):
+    paths = ("/", "/healthz", "/readyz", "/metrics", "/v1/aspects", "/v1/products", "/v1/products/mug-red")
+    for path in paths:
+        answer, got = client.head(path), client.get(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+        assert answer.headers["content-type"] == got.headers["content-type"]
+    assert client.head("/v1/products/mug-red/image").headers["content-type"] == "image/webp"
+    assert client.head("/v1/products/none").status_code == 404
+    assert client.head("/v1/search").status_code == 405
+
+
 def test_a_long_address_is_refused(client):
     problem(client.get("/v1/products/" + "a" * 9000), 413, "body-too-large")
     problem(client.get("/v1/products", params={"cursor": "a" * 9000}), 413, "body-too-large")

@@ -16,9 +16,10 @@ from vision_rec.errors import FeedError, InputError, LockedError  # noqa: E402
 from vision_rec.fusion import unit  # noqa: E402
 from vision_rec.index.lock import FolderLock  # noqa: E402
 from vision_rec.sessions.model import SequenceModel  # noqa: E402
-from vision_rec.sessions.network import SequenceNetwork, SequenceSpec  # noqa: E402
+from vision_rec.sessions.network import SequenceNetwork  # noqa: E402
 from vision_rec.sessions.pair import read_config, read_table  # noqa: E402
 from vision_rec.sessions.pair_store import PairStore  # noqa: E402
+from vision_rec.sessions.spec import SequenceSpec  # noqa: E402
 from vision_rec.settings import Settings  # noqa: E402
 from vision_rec.training import run_session, session_previous  # noqa: E402
 from vision_rec.training.procrustes import find_turn, turn_network  # noqa: E402

@@ -15,7 +15,9 @@ from session_data import TINY, cycles, data_of  # noqa: E402
 from vision_rec.errors import InputError  # noqa: E402
 from vision_rec.fusion import unit  # noqa: E402
 from vision_rec.sessions.sequences import from_lists  # noqa: E402
+from vision_rec.training import session_objective  # noqa: E402
 from vision_rec.training.session_batches import SessionBatches, windows  # noqa: E402
+from vision_rec.training.session_loss import cross_entropy_among  # noqa: E402
 from vision_rec.training.session_ranks import (  # noqa: E402
     Figures,
     Trials,
@@ -137,18 +139,45 @@ def test_products_without_a_vector_have_none_and_are_wanted_by_their_content_onl
     assert float(beside(batch).detach()) > 0
 
 
-def test_cold_rows_lose_their_behaviour_block_and_nothing_else():
-    data = data_of(cycles(20), content=random_content(12))
+def test_products_taken_for_new_have_no_behaviour_and_no_popularity_anywhere_in_a_step(monkeypatch):
+    data = data_of(cycles(60), content=random_content(12))
     objective = make_objective(data, replace(TINY, cold=0.3, start=1.0)).train()
-    torch.manual_seed(0)
-    rows = objective.rows_of(torch.randint(12, (40, 50)), objective.vectors())
-    damaged = objective._damaged(rows)
-    assert torch.equal(damaged[..., :5], rows[..., :5])
-    dropped = (damaged[..., 5:] == 0).all(-1)
-    assert 0.27 < float(dropped.float().mean()) < 0.33
-    assert torch.equal(damaged[~dropped], rows[~dropped])
-    assert torch.equal(objective.eval()._dropped(rows), rows)
+    batch = SessionBatches(data.train, batch=16, length=6, seed=0).at(0)
+    vectors, shares, told = objective.vectors().detach(), [], {}
+
+    def watched(answers, wanted, among, same, scale, *, prior, **others):
+        told.update(wanted=wanted, among=among, same=same, prior=prior)
+        return cross_entropy_among(answers, wanted, among, same, scale, prior=prior, **others)
+
+    monkeypatch.setattr(session_objective, "cross_entropy_among", watched)
+    objective.network.register_forward_pre_hook(lambda module, given: told.update(viewed=given[0]))
+    for step in range(100):
+        torch.manual_seed(step)
+        objective(batch)
+        new = (told["among"][:, 5:] == 0).all(1)
+        shown = torch.cat([objective.content, vectors * ~new[:, None]], dim=1)
+        assert torch.equal(told["same"][1], torch.arange(12)) and torch.equal(told["among"], shown)
+        assert torch.equal(told["wanted"], shown[told["same"][0]])
+        assert torch.equal(told["viewed"], shown[batch.viewed])
+        assert torch.equal(told["prior"], objective.prior * ~new)
+        shares.append(float(new.float().mean()))
+    assert 0.25 < np.mean(shares) < 0.35
+    objective.eval()(batch)
+    assert told["among"][:, 5:].any(1).all() and torch.equal(told["prior"], objective.prior)
     assert make_objective(data_of(cycles(20)), replace(TINY, cold=0.3)).cold == 0.0
+
+
+def test_what_nobody_viewed_is_held_against_nobody():
+    known = np.ones(14, bool)
+    known[12:] = False  # never viewed
+    sequences = replace(cycles(20), products=(*cycles(20).products, "m", "n"))
+    beside = make_objective(data_of(sequences, content=random_content(14), has_vector=known), TINY)
+    assert beside.candidates.tolist() == list(range(12))
+    known[3] = False  # viewed too seldom for a vector
+    beside = make_objective(data_of(sequences, content=random_content(14), has_vector=known), TINY)
+    assert beside.candidates.tolist() == list(range(12))
+    alone = make_objective(data_of(sequences, has_vector=known), TINY)
+    assert alone.candidates.tolist() == list(range(14))
 
 
 @pytest.mark.parametrize("kind", ["attention", "gru"])
@@ -182,6 +211,28 @@ def test_new_products_are_reached_by_their_content(tmp_path):
     wanted = circles[data.validation.sequences.items[trials.targets]]
     best = np.where(cold[None, :], scores, -np.inf).argmax(1)
     assert (circles[best] == wanted).mean() > 0.75  # by chance 0.25
+
+
+def test_new_products_stand_among_those_that_sell(tmp_path):
+    """Half of what was viewed in each circle sells four times as much; one product nobody has viewed."""
+    rng = np.random.default_rng(2)
+    faces = unit(rng.normal(size=(4, 8)).astype(np.float32))
+    sells = np.repeat([4.0, 1.0], [4, 5]) / 21
+    lists = [[f"{c}{p}" for p in rng.choice(9, 5, replace=False, p=sells)] for c in rng.integers(0, 4, 300)]
+    sequences = from_lists([[f"{c}{p}" for c in range(4) for p in range(10)], *lists])
+    circles = np.array([int(product[0]) for product in sequences.products])
+    content = unit(faces[circles] + 0.3 * rng.normal(size=(40, 8)).astype(np.float32))
+    cold = np.array([product[1] == "9" for product in sequences.products])
+    data = data_of(sequences.select(np.arange(1, len(sequences))), content=content, has_vector=~cold)
+    recipe = replace(TINY, epochs=20, cold=0.4, patience=20, debias=0.5)
+    trained = SessionTrainer(data, recipe, tmp_path).run()
+    trials = Trials.of(data.validation, length=6)
+    scores = model_score(trained.objective)(trials).detach().numpy()
+    wanted = circles[data.validation.sequences.items[trials.targets]]
+    places = (scores[:, None, :] > scores[:, cold][:, :, None]).sum(2)  # of the four new ones
+    place = np.where(circles[cold][None, :] == wanted[:, None], places, 0).sum(1)
+    assert (place < 10).mean() > 0.8  # of 40; by chance 0.25
+    assert np.median(place) < 7
 
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(tmp_path):

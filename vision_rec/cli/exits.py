@@ -41,7 +41,7 @@ Exit codes: 0 ok; 1 unexpected error; 2 wrong usage or input, nothing found unde
 5 stored files damaged; 6 written by another version; 7 locked by another process;
 8 a library, model or version is not available; 9 out of disk or memory;
 130 stopped by Ctrl-C; 141 the reader of the output went away; 143 stopped by SIGTERM."""
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on the size of files
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 

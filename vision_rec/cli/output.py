@@ -124,7 +124,10 @@ def _bar(share: float) -> str:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file, or of stdin where `path` is `-`; raise InputError at once."""
+    """Yield the lines of a text file, or of stdin where `path` is `-`; raise InputError at once.
+
+    Bytes that are not UTF-8 come as `surrogateescape` reads them: whoever reads the line refuses it.
+    """
     if str(path) == "-":
         return iter(sys.stdin)
     if not path.exists():
@@ -136,10 +139,11 @@ def lines_of(path: Path) -> Iterator[str]:
 
 def _decoded(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            yield from file
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}") from error
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line in file:
+                if "\0" in line:
+                    raise InputError(f"{path} is not UTF-8 text: it holds zero bytes")
+                yield line
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 

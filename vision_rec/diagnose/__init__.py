@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vision_rec.diagnose import events, machine, shop
+from vision_rec.diagnose import events, machine, sessions, shop
 from vision_rec.diagnose.finding import Finding
 from vision_rec.settings import Settings
 
@@ -28,6 +28,8 @@ def diagnose(settings: Settings, config: Path | None = None) -> tuple[Finding, .
         lambda: shop.disk(settings),
         lambda: shop.memory(settings),
         lambda: events.store(settings),
+        lambda: sessions.pair(settings),
+        lambda: sessions.audience(settings),
         lambda: shop.keys(settings),
         lambda: shop.port(settings),
         lambda: shop.sources(config),

@@ -15,6 +15,7 @@ from vision_rec.settings import EventSettings
 from vision_rec.types import Event
 
 FIELDS = ("event_id", "type", "product_id", "user_id", "session_id", "at", "value", "position", "request_id")
+PASSED_OVER = "received_at"  # of a whole Event sent back; the time of receipt is this clock's
 MAX_IDENT = 256  # characters of a product, user or session id
 MAX_EVENT_ID = 128  # of an event or request id
 MAX_POSITION = 1_000_000
@@ -52,7 +53,7 @@ def event_of(body: Any, times: Times) -> Event:
     if not isinstance(body, Mapping):
         raise InputError(f"an event is an object, not {_shown(body)}")
     for name in body:
-        if name not in FIELDS:
+        if name not in FIELDS and name != PASSED_OVER:
             near = get_close_matches(str(name), FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FIELDS)}"
             raise InputError(f"unknown field {str(name)[:50]!r}; {hint}")

@@ -47,7 +47,7 @@ def detect_format(path: Path) -> FeedFormat:
         raise FeedError(f"{path} is not a Parquet file, although its name says so")
     text = head.lstrip()
     if not text:
-        raise FeedError(f"{path} is empty; a feed needs at least one product")
+        raise FeedError(f"{path} is empty; it needs at least one row")
     if b"\0" in head.split(b"\n", 1)[0]:
         raise FeedError(f"{path} is not a text file; known formats: {KNOWN}")
     if text.startswith(b"<"):

@@ -37,13 +37,13 @@ def check_file(path: Path) -> None:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
-        raise FeedError(f"{path} {reason}; give the path of a feed file") from error
+        raise FeedError(f"{path} {reason}; give the path of a file with rows") from error
     if stat.S_ISDIR(status.st_mode):
-        raise FeedError(f"{path} is a directory; give the path of a feed file")
+        raise FeedError(f"{path} is a directory; give the path of a file with rows")
     if not stat.S_ISREG(status.st_mode):
-        raise FeedError(f"{path} is not a regular file; give the path of a feed file")
+        raise FeedError(f"{path} is not a regular file; give the path of a file with rows")
     if status.st_size == 0:
-        raise FeedError(f"{path} is empty; a feed needs at least one product")
+        raise FeedError(f"{path} is empty; it needs at least one row")
 
 
 @contextmanager

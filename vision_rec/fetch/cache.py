@@ -70,7 +70,7 @@ class FileCache:
             _replace(path, body)
             _replace(path.with_suffix(".json"), json.dumps(asdict(sidecar)).encode())
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             message = f"no space for {len(body):,} bytes of a fetched picture in {self._folder}; free some"
             raise ResourceError(message) from error

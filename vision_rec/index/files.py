@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vision_rec.errors import IntegrityError, ResourceError, UnavailableError
 from vision_rec.outfile import sync as sync  # versions call it here, where all changes of theirs are
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on the size of files
 
 
 def write_durable(path: Path, data: bytes) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from vision_rec.errors import InputError, VisionRecError
 from vision_rec.recommend.answer import compose
-from vision_rec.recommend.checks import check_query
+from vision_rec.recommend.checks import check_query, is_identified
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.encoding import Encoded, QueryEncoder
 from vision_rec.recommend.explain import Explanation, explain
@@ -66,9 +66,12 @@ class Answerer:
         return influences_on(state, target, found)
 
     def journey(self, state: State, query: Query) -> Journey:
-        """Answer after each of the recent products, and say what each does to the last list."""
+        """Answer after each of the recent products, and say what each visit does to the last list.
+
+        A known visitor's stored visits have influence too; without `recent` there are no steps then.
+        """
         count = len(query.recent)
-        if not 0 < count <= MAX_STEPS:
+        if count > MAX_STEPS or not (count or is_identified(query)):
             raise InputError(f"recent has {count} products; a journey has 1 to {MAX_STEPS}")
         for ident in query.recent:
             state.catalog.row_of(ident)  # unknown ones would be steps where nothing happens

@@ -28,10 +28,12 @@ def likeminded(
     state: State, audience: Audience | None, row: Array, weights: Mapping[str, float]
 ) -> Likeminded | None:
     """Find the segment nearest to the visitor's row (D,); None where none is like it."""
-    if audience is None or not audience.segments or not audience.fits(state.layout, state.fingerprints):
+    shared = () if audience is None else audience.shared(state.layout, state.fingerprints)
+    if audience is None or not audience.segments or not shared:
         return None
-    rows = np.stack([segment.row for segment in audience.segments])
-    near = near_rows(state.layout, rows, weights) @ near_rows(state.layout, row[None], weights)[0]
+    told = {name: weights[name] for name in shared}
+    segments = near_rows(state.layout, audience.rows(state.layout, shared), told)
+    near = segments @ near_rows(state.layout, row[None], told)[0]
     best = int(near.argmax())
     popular = audience.segments[best].popular or {}
     users = {state.catalog.row_of(ident): n for ident, n in popular.items() if ident in state.catalog}

@@ -33,4 +33,11 @@ def filters_of(filters: AnyFilters | None) -> Filters | None:
         return filters
     if isinstance(filters, Mapping):
         return Filters.from_dict(filters)
-    return Filters.parse([filters] if isinstance(filters, str) else filters)
+    if isinstance(filters, str):
+        return Filters.parse([filters])
+    if not isinstance(filters, Sequence) or not all(isinstance(entry, str) for entry in filters):
+        raise InputError(
+            f"filters is {filters!r}; allowed are a mapping such as {{'price': {{'max': 50}}}} "
+            "and a list of expressions such as 'price<=50'"
+        )
+    return Filters.parse(filters)

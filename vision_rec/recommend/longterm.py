@@ -54,12 +54,12 @@ class LongTerm:
 
 def telling(state: State, acts: Iterable[Event]) -> list[Event]:
     """Keep the acts that say anything of taste that this version understands."""
-    known = [act for act in acts if say_of(act) > 0 and act.product_id in state.catalog]
-    if not known:
-        return []
-    rows = [state.catalog.row_of(act.product_id) for act in known]
-    told = np.flatnonzero(state.known[rows].any(axis=1))  # of the others no aspect is known
-    return [known[int(place)] for place in told]
+    catalog, told = state.catalog, state.told
+    return [
+        act
+        for act in acts
+        if act.product_id in catalog and told[catalog.row_of(act.product_id)] and say_of(act) > 0
+    ]
 
 
 def parted(acts: Sequence[Event], now: datetime | None = None) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
@@ -87,11 +87,13 @@ def older_of(state: State, acts: Sequence[Event], half_life_days: float) -> Olde
         return None
     newest = max(act.at for act in acts)
     ages = [(newest - act.at).total_seconds() for act in acts]
+    row_of = state.catalog.row_of
     says: dict[int, float] = {}
     types: dict[int, set[str]] = {}
-    for act, say in zip(acts, decayed(list(map(say_of, acts)), ages, half_life_days), strict=True):
-        row = state.catalog.row_of(act.product_id)
-        says[row] = says.get(row, 0.0) + float(say)
+    left = decayed([say_of(act) for act in acts], ages, half_life_days).tolist()
+    for act, say in zip(acts, left, strict=True):
+        row = row_of(act.product_id)
+        says[row] = says.get(row, 0.0) + say
         types.setdefault(row, set()).add(act.type)
     rows = sorted(says, key=lambda row: (-says[row], row))
     return Older(

@@ -25,6 +25,7 @@ from vision_rec.recommend.visits import (
     spared,
     visits_of,
 )
+from vision_rec.recommend.visits import encoded as encoded_visits
 from vision_rec.sessions import SessionEncoder
 from vision_rec.sessions.audience import Audience
 from vision_rec.sessions.history import History, Past
@@ -111,7 +112,7 @@ def aim(
     visits, older = _visits(state, query, past, sessions) if alone else (visits_of(state, query, past), None)
     if alone and not visits and is_identified(query):
         return _unknown(state, query, history, past)
-    views = session_rows(state, [visits], session)[0] if visits else None
+    views, fewer = encoded_visits(state, visits, session) if visits else (None, None)
     sources = _sources(state, query, encoded, views, product_row)
     base, row, brought_by_session = _row(state, query, sources, encoded)
     weights = resolve_weights(
@@ -131,9 +132,13 @@ def aim(
         if not alone:
             boost = damping(state, past) + (0.0 if boost is None else boost)
 
-    def rows_of(others: Sequence[Sequence[Visit]]) -> Array:
-        rows = session_rows(state, others, session)
+    def with_sources(rows: Array) -> Array:
         return np.stack([_with_session(state, query, base, row) for row in rows])
+
+    def rows_of(others: Sequence[Sequence[Visit]]) -> Array:
+        return with_sources(session_rows(state, others, session))
+
+    ablated = None if fewer is None else lambda: with_sources(fewer())
 
     return Target(
         query=query,
@@ -145,7 +150,7 @@ def aim(
         boost=boost,
         lexical=lexical,
         degraded=(*state.degraded, *sources.degraded, *((HISTORY,) if past.is_down else ())),
-        visiting=Visiting(visits, rows_of, is_down=past.is_down),
+        visiting=Visiting(visits, rows_of, ablated, is_down=past.is_down),
         longterm=long_term(state, older, weights, sessions.long_term_share),
         likeminded=others,
     )

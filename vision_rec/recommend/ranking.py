@@ -162,7 +162,7 @@ def _with_older(
 
 def first_round(need: int) -> int:
     """Return how many candidates are looked at for `need` results: powers of 2, so pages share them."""
-    return max(_LEAST, 1 << (need * OVERFETCH - 1).bit_length())
+    return max(_LEAST, 1 << (int(need) * OVERFETCH - 1).bit_length())
 
 
 def _search(state: State, target: Target, wanted: int) -> Candidates:

@@ -201,7 +201,10 @@ class Recommender:
                 self._state = self._state.under(self._rules.book())
             if current_of(self._root) in (None, self._state.wanted_id):
                 return changed
-            self._state = self._opened()
+            state = self._opened()
+            if self._state.session_model.is_wanted:
+                state.session_model.warm()  # no session waits for it
+            self._state = state
             return True
 
     def _opened(self) -> State:

@@ -39,6 +39,11 @@ class VersionModel:
         self._lock = threading.Lock()
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether the model was asked for, so that the one of a newer version will be, too."""
+        return "_loaded" in self.__dict__
+
+    @property
     def is_broken(self) -> bool:
         """Whether there is a model that cannot be used."""
         return self._folder is not None and self.model is None
@@ -58,10 +63,7 @@ class VersionModel:
         if self._folder is None:
             return None
         try:
-            model = SequenceModel.load(self._folder, layout=self._layout)
-            # The first pass of a network costs more than later ones.
-            model.encode(np.zeros((1, 1, model.config.layout.dim), np.float32), np.ones(1, np.int64))
-            return model
+            return SequenceModel.load(self._folder, layout=self._layout)
         except (VisionRecError, OSError, MemoryError) as error:
             _log.warning("the recency mean answers instead of the sequence model: %s", error)
             return None

@@ -84,6 +84,11 @@ class State:
         return np.stack([self.rows[:, self.layout.slice(name)].any(axis=1) for name in self.layout.names], 1)
 
     @cached_property
+    def told(self) -> Mask:
+        """Rows (N,) of which any aspect is known."""
+        return np.asarray(self.known.any(axis=1))
+
+    @cached_property
     def lifts(self) -> Array:
         """What a rating lifts each row (N,), 0–1."""
         return rating_lift(self.catalog.ratings, self.catalog.rating_counts)

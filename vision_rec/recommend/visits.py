@@ -54,6 +54,7 @@ class Visiting:
 
     visits: tuple[Visit, ...] = ()
     rows_of: Callable[[Sequence[Sequence[Visit]]], Array] | None = None  # query rows (n, D) of other visits
+    ablated: Callable[[], Array] | None = None  # those (n, D) of what `ablations` lists
     visitors: Mapping[int, int] | None = None  # by row, where popularity is all there is to go by
     is_down: bool = False
 
@@ -74,7 +75,7 @@ def visits_of(state: State, query: Query, past: Past) -> tuple[Visit, ...]:
         for ident, kind in zip_longest(query.recent, query.recent_types, fillvalue=VIEW)
         if ident in catalog
     ]
-    told = np.any(state.known[[visit.row for visit in stored]], axis=1)  # of the others no aspect is known
+    told = state.told[[visit.row for visit in stored]]
     telling = [stored[place] for place in np.flatnonzero(told)]
     return (*telling, *given)[-MAX_RECENT:]
 
@@ -99,6 +100,30 @@ def session_rows(state: State, sessions: Sequence[Sequence[Visit]], encoder: Ses
     views[places < 0] = 0.0
     context = ViewContext(types, np.diff(at, axis=1, prepend=np.nan))
     return _bounded(state.layout, encoder.encode(views, lengths, says, context))
+
+
+def encoded(
+    state: State, visits: Sequence[Visit], encoder: SessionEncoder
+) -> tuple[Array, Callable[[], Array]]:
+    """Return the row (D,) of `visits`, and what gives the rows (n, D) of their `ablations`.
+
+    Few visits are encoded together with these: a pass of a model costs much, one more session in it little.
+    """
+    fewer = ablations(visits)
+    if len(visits) > ABLATED_VISITS:
+        return session_rows(state, [visits], encoder)[0], lambda: session_rows(state, fewer, encoder)
+    rows = session_rows(state, [visits, *fewer], encoder)
+    return rows[0], lambda: rows[1:]
+
+
+def ablations(visits: Sequence[Visit]) -> list[Sequence[Visit]]:
+    """Return the last visits without each of the products that tell most in turn.
+
+    Where there are older visits too, the last ones with all their products come first.
+    """
+    last = visits[-ABLATED_VISITS:]
+    fewer: list[Sequence[Visit]] = [[visit for visit in last if visit.row != gone] for gone in _telling(last)]
+    return fewer if len(last) == len(visits) else [last, *fewer]
 
 
 def _merged(visits: Sequence[Visit]) -> list[Visit]:
@@ -153,7 +178,7 @@ def because(
     with all their visits. Where visits say the same, none is missed; then it is the one that the product
     is most like.
     """
-    if visiting.rows_of is None or not visiting.visits or not len(rows):
+    if visiting.ablated is None or not visiting.visits or not len(rows):
         return [None] * len(rows)
     visits = visiting.visits[-ABLATED_VISITS:]
     tried, vectors = _telling(visits), state.rows[rows]
@@ -161,11 +186,11 @@ def because(
     def scores(queries: Array) -> Array:
         return products(vectors, scale(state.layout, queries, weights)).T
 
-    fewer = [[visit for visit in visits if visit.row != gone] for gone in tried]
+    queries = visiting.ablated()
     if len(visits) == len(visiting.visits):
-        whole, without = row[None], visiting.rows_of(fewer)
+        whole, without = row[None], queries
     else:
-        whole, without = np.split(visiting.rows_of([visits, *fewer]), [1])
+        whole, without = np.split(queries, [1])
     says = scores(whole) - scores(without)  # (m, n)
     if (silent := says.max(axis=0) < _LEAST_DROP).any():
         says = np.where(silent, scores(state.rows[tried]), says)

@@ -37,7 +37,8 @@ _STAGING, _CHUNKS = ".staging.sqlite", ".chunks"
 _AIR = 16 << 20  # bytes
 _GRAPH_BYTES = 320  # per row, of the largest index kind beside the rows
 _REPORTS_KEPT = 20
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on the size of files
+_DATABASE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)  # the second: by a quota or a limit
 _NO_WRITING = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -217,7 +218,7 @@ def _disk_failures(root: Path) -> Iterator[None]:
             ) from error
         raise
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        if error.sqlite_errorcode in _DATABASE_FULL:
             raise _full(root) from error
         raise
     except MemoryError as error:
@@ -229,7 +230,8 @@ def _disk_failures(root: Path) -> Iterator[None]:
 def _full(root: Path) -> ResourceError:
     free = shutil.disk_usage(root if root.exists() else Path.cwd()).free
     return ResourceError(
-        f"the disk of {root} ran full, {free} bytes are free; make room and run again: finished work is kept"
+        f"the disk of {root} ran full, {free} bytes are free (or a quota or a limit on the size of files is "
+        "reached); make room and run again: finished work is kept"
     )
 
 

@@ -19,7 +19,7 @@ from vision_rec.outfile import sync
 
 FORMAT = 1
 LOCK_SECONDS = 5.0  # a change takes milliseconds; who waits longer is told
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: a limit on the size of files
 
 
 def read_sealed(path: Path) -> dict[str, Any]:

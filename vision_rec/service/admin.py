@@ -46,11 +46,16 @@ async def healthz() -> Response:
 
 @router.get("/readyz", tags=["operation"])
 async def readyz(request: Request) -> Response:
-    """Say whether searches are answered; 503 while the index is opened, is absent, or on the way out."""
+    """Say whether searches are answered without delay.
+
+    503 while the index is opened or absent, while what queries need is loaded, and on the way out.
+    """
     service = service_of(request)
     if service.draining:
         return respond(request, "unavailable", "the service is stopping")
     recommender = service.recommender  # raises UnavailableError, which answers 503
+    if service.warming:
+        return respond(request, "unavailable", "the encoders and the session model are being loaded")
     degraded = [*recommender.state.degraded, *([service.trouble] if service.trouble else [])]
     degraded += ["the keys cannot be read; those of before are in force"] if service.access.trouble else []
     degraded += [service.event_trouble] if service.event_trouble else []

@@ -34,8 +34,10 @@ from vision_rec.service.console import login
 from vision_rec.service.console import routes as console
 from vision_rec.service.console import rules as rule_pages
 from vision_rec.service.console import versions as version_pages
+from vision_rec.service.console import visitor as visitor_pages
 from vision_rec.service.core import Service
 from vision_rec.service.limits import Limits
+from vision_rec.service.linger import Linger
 from vision_rec.service.outermost import Outermost
 from vision_rec.service.paths import EncodedSlashes
 from vision_rec.service.problems import http_error, known_error, validation_error
@@ -70,6 +72,7 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
         *console.ROUTES,
         *rule_pages.ROUTES,
         *journey_pages.ROUTES,
+        *visitor_pages.ROUTES,
         *version_pages.ROUTES,
         *catalogue_pages.ROUTES,
         *login.ROUTES,
@@ -81,6 +84,7 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
+            Middleware(Linger),
             Middleware(Outermost, metrics=service.metrics, templates=templates),
             Middleware(
                 Limits,

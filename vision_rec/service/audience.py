@@ -18,7 +18,8 @@ router = APIRouter(tags=["rules"])
 async def audience(request: Request) -> Response:
     """List the segments of users that `vision-rec audience` made last, largest first.
 
-    `fits` says whether they were made of this index; else they are not used, and are to be made again.
+    `fits` says whether this index has the encoders that they were made with; else they are not used, and
+    are to be made again.
     """
     service = service_of(request)
     shown = await service.file_thread(lambda: service.audience.show(service.state))

@@ -61,7 +61,7 @@ async def read_json(request: Request) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise _explain_syntax(body, error) from error
     if not isinstance(value, dict):
-        raise InputError(f'the body is a JSON {type(value).__name__}; send an object such as {{"text": "…"}}')
+        raise InputError('the body is valid JSON but no object; send one such as {"text": "…"}')
     check_values(value)
     return value
 
@@ -179,10 +179,12 @@ def fields_from_texts(
 ) -> Asked:
     """Turn form values or a query string into the fields of a search body.
 
-    `filter` may repeat (expressions, all must hold); lists are comma-separated or JSON; other nested
+    `filter` may repeat (expressions, all must hold), lists too: comma-separated or JSON; other nested
     values are JSON. Raises InputError for unknown or repeated names.
     """
-    known, fields, expressions = {*allowed, "filter"}, {}, []
+    known = {*allowed, "filter"}
+    fields: dict[str, Any] = {}
+    expressions: list[str] = []
     for name, text in pairs:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -190,6 +192,8 @@ def fields_from_texts(
             raise InputError(f"unknown parameter {name[:50]!r}; {hint}")
         if name == "filter":
             expressions.append(text)
+        elif name in _LISTS:
+            fields[name] = fields.get(name, []) + _listed(name, text)
         elif name in fields:
             raise InputError(f"the parameter {name!r} is given twice")
         else:
@@ -204,8 +208,6 @@ def _value(name: str, text: str) -> Any:
         return text
     if name == "weights" and not text.lstrip().startswith("{"):
         return parse_weights(text)
-    if name in _LISTS and not text.lstrip().startswith("["):
-        return [part.strip() for part in text.split(",") if part.strip()]
     try:
         value = orjson.loads(
             text.lower() if name == "exclude_own_group" else text
@@ -214,6 +216,12 @@ def _value(name: str, text: str) -> Any:
         raise InputError(f"the parameter {name!r} is {text[:50]!r}; {_wanted(name)}") from error
     check_values(value)
     return value
+
+
+def _listed(name: str, text: str) -> list[Any]:
+    if text.lstrip().startswith("["):
+        return list(_value(name, text))
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _wanted(name: str) -> str:

@@ -65,6 +65,7 @@ class Service:
         self.draining = False
         self.trouble: str | None = None  # why the newest version could not be opened
         self.opening = recommender is None
+        self.warming = settings.service.warm  # until what queries would wait for is loaded
         self._recommender = recommender
         self._pace = INLINE_SECONDS  # seconds of a search without encoders, lately
         self._searches = ThreadPoolExecutor(thread_count(settings.service.threads), "search")
@@ -148,13 +149,11 @@ class Service:
             self.pictures.close()
 
     async def _watch(self) -> None:
-        cold = self.settings.service.warm
         while True:
             try:
                 await self.file_thread(self.refresh)
-                if cold and self.is_open:
-                    cold = False
-                    await self.search_thread(self.warm)
+                if self.warming and self.is_open:
+                    await asyncio.to_thread(self.warm)  # no thread that a search may need meanwhile
             except Exception:  # a defect must not end the watch: later versions would never be seen
                 log.exception("defect while looking for a new version")
             await asyncio.sleep(self.settings.service.poll_seconds)
@@ -196,14 +195,21 @@ class Service:
             trouble = self.rules.hits.trouble
 
     def warm(self) -> None:
-        """Load what the first query by picture or words would wait for; note what is not available."""
+        """Load what the first queries would wait for; only then is the service ready."""
+        try:
+            self._load()
+        finally:  # a defect in loading shows in answers, not in a service that is never ready
+            self.warming = False
+
+    def _load(self) -> None:
+        """Load the session model and the encoders; note what is not available."""
+        self.recommender.state.session_model.warm()
         side = self.settings.images.min_side
         for query in (Query(text="warm", k=1), Query(image=np.full((side, side, 3), 255, np.uint8), k=1)):
             try:
                 self.recommender.answer(query)
             except VisionRecError as error:
                 log.warning("some queries are not answered", extra={"detail": str(error)})
-        self.recommender.state.session_model.warm()
         with suppress(VisionRecError):  # no picture, but it starts the process that says so
             self.pictures.open(b"warm", max_side=side)
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from vision_rec.errors import IncompatibleError, InputError, IntegrityError, ResourceError, UnavailableError
+from vision_rec.events import Receipt
 from vision_rec.service.bodies import read_json
 from vision_rec.service.core import Service, service_of
 from vision_rec.service.openapi import answers, json_request
@@ -40,14 +41,7 @@ async def record(request: Request) -> Response:
     events = body.get("events")
     if set(body) != {"events"} or not isinstance(events, list):
         raise InputError('send {"events": […]}, a list of objects, and nothing beside it')
-    receipt = await _stored(service, partial(service.events.record, events))
-    counter = service.metrics.events
-    for outcome, count in (
-        ("accepted", receipt.accepted),
-        ("duplicate", receipt.duplicates),
-        ("rejected", len(receipt.rejected)),
-    ):
-        counter.labels(outcome).inc(count)
+    receipt = await recorded(service, events)
     service.metrics.event_seconds.observe(time.perf_counter() - started)
     answer: dict[str, Any] = {
         "request_id": request_id_of(request),
@@ -68,8 +62,26 @@ def _declared(
 async def erase(request: Request, user_id: Annotated[str, Depends(_declared)]) -> Response:
     """Erase all that is stored of a user; doing it again changes nothing."""
     service = service_of(request)
-    count = await _stored(service, partial(service.events.erase, user_id))
+    count = await erased(service, user_id)
     return json_response({"request_id": request_id_of(request), "erased": count}, _NO_STORE)
+
+
+async def recorded(service: Service, events: list[Any]) -> Receipt:
+    """Store events as clients send them, and count them."""
+    receipt = await _stored(service, partial(service.events.record, events))
+    counter = service.metrics.events
+    for outcome, count in (
+        ("accepted", receipt.accepted),
+        ("duplicate", receipt.duplicates),
+        ("rejected", len(receipt.rejected)),
+    ):
+        counter.labels(outcome).inc(count)
+    return receipt
+
+
+async def erased(service: Service, user_id: str) -> int:
+    """Erase a user; return how many events there were."""
+    return await _stored(service, partial(service.events.erase, user_id))
 
 
 async def _stored(service: Service, work: Callable[[], _T]) -> _T:

@@ -53,7 +53,7 @@ class JourneyAnswer(BaseModel):
     request_id: str
     version: str
     took_ms: float
-    steps: list[StepOut]
+    steps: list[StepOut] = Field(description="one per product of `recent`; none for a visitor alone")
     score: float
     influences: list[InfluenceOut] = Field(description="of every view, oldest first; stored ones too")
 
@@ -62,12 +62,15 @@ class JourneyAnswer(BaseModel):
 async def journeys(request: Request) -> Response:
     """Recommend after each of `recent`, and say what each view does to the last list.
 
-    The body is that of a search with `recent`, and `recent_types` where not all were views.
+    The body is that of a search with `recent`, and `recent_types` where not all were views. With a
+    `user_id` or `session_id` stored views have influence too, and `recent` may be absent.
     """
     service, started = service_of(request), time.perf_counter()
     fields = await read_json(request)
-    if not fields.get("recent"):
-        raise InputError("give 'recent', the ids of the products viewed, oldest first")
+    if not any(fields.get(name) for name in ("recent", "user_id", "session_id")):
+        raise InputError(
+            "give 'recent', the ids of the products viewed, oldest first; or a 'user_id' or 'session_id'"
+        )
     query = await open_query(request, service, Asked(fields))
     found = await journeyed(service, query)
     took_ms = round((time.perf_counter() - started) * 1000, 2)

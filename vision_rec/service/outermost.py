@@ -63,6 +63,9 @@ class Outermost:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # wherever GET answers; servers send no body to it
+            scope = {**scope, "method": "GET"}
         given = header(scope, b"x-request-id")
         request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
@@ -86,7 +89,7 @@ class Outermost:
                 raise error from None
             await self._answer_defect(scope, receive, send_dressed, request_id)
         finally:
-            self._note(scope, status, time.perf_counter() - started, request_id)
+            self._note(scope, method, status, time.perf_counter() - started, request_id)
 
     async def _answer_defect(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         detail = f"the service has a defect; report it with request id {request_id}"
@@ -95,18 +98,18 @@ class Outermost:
         )
         await response(scope, receive, send)
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _note(self, scope: Scope, method: str, status: int, seconds: float, request_id: str) -> None:
         path = getattr(scope.get("route"), "path", None)
         state = scope["state"]
         route = path or self.templates.get(scope.get("endpoint")) or state.get("template") or "other"
         caller = state.get("caller")  # there only where keys are in force
-        self.metrics.observe(scope["method"], route, status, seconds)
+        self.metrics.observe(method, route, status, seconds)
         if log.isEnabledFor(logging.INFO):
             log.info(
                 "request",
                 extra={
                     "request_id": request_id,
-                    "method": scope["method"],
+                    "method": method,
                     "route": route,
                     "status": status,
                     "duration_ms": round(seconds * 1000, 2),

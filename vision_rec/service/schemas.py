@@ -299,7 +299,7 @@ class SegmentOut(BaseModel):
 
 
 class AudienceOut(BaseModel):
-    """The segments made last; `fits` says whether they were made of this index."""
+    """The segments made last; `fits` says whether this index has their encoders."""
 
     request_id: str
     made_at: str | None

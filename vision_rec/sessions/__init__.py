@@ -25,7 +25,7 @@ def say_of(event: Event) -> float:
     """Return how much an event says of what somebody likes; a view says 1, a bad rating or less nothing."""
     if event.type == RATING:
         return max(0.0, (event.value or 0.0) - _MEH)
-    return say_of_type(event.type)
+    return _SAY.get(event.type, 0.0)
 
 
 def say_of_type(kind: str) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +20,12 @@ import numpy.typing as npt
 from vision_rec.errors import IntegrityError
 from vision_rec.fusion import AspectLayout, scale, unit
 from vision_rec.outfile import unfinished
+from vision_rec.sessions.pair import BEHAVIOUR
 from vision_rec.types import Array
 
 FILE_NAME = "audience.json"
 FORMAT = 1
+PAIR = "session"  # its name among the fingerprints
 FACES = 5  # products that show what a segment likes
 MAX_POPULAR = 50
 MIN_VISITORS = 3  # of a product that is told to be popular
@@ -56,10 +58,32 @@ class Audience:
     fingerprints: Mapping[str, str]
     segments: tuple[Segment, ...] = ()
 
-    def fits(self, layout: AspectLayout, fingerprints: Mapping[str, str]) -> bool:
-        """Say whether rows of this layout and these encoders can be compared with the segments."""
-        dims = {aspect.name: aspect.dim for aspect in layout.aspects}
-        return dims == dict(self.dims) and dict(fingerprints) == dict(self.fingerprints)
+    def shared(self, layout: AspectLayout, fingerprints: Mapping[str, str]) -> tuple[str, ...]:
+        """Name the aspects in which rows of this layout can be compared with the segments.
+
+        There are none where the encoders differ. Another session pair, which who trains every night has,
+        leaves out `behaviour` alone: the other blocks are what they were.
+        """
+        both = (self.fingerprints, fingerprints)
+        mine, theirs = ({name: mark for name, mark in one.items() if name != PAIR} for one in both)
+        if mine != theirs:
+            return ()
+        same = self.fingerprints.get(PAIR) == fingerprints.get(PAIR)
+        return tuple(
+            aspect.name
+            for aspect in layout.aspects
+            if self.dims.get(aspect.name) == aspect.dim and (same or aspect.name != BEHAVIOUR)
+        )
+
+    def rows(self, layout: AspectLayout, names: Collection[str]) -> Array:
+        """Return the segments' rows (n, D) in `layout`, with the blocks `names`, the others zero."""
+        out = np.zeros((len(self.segments), layout.dim), dtype=np.float32)
+        stop = 0
+        for name, dim in self.dims.items():
+            start, stop = stop, stop + dim
+            if name in names:
+                out[:, layout.slice(name)] = [segment.row[start:stop] for segment in self.segments]
+        return out
 
 
 def near_rows(layout: AspectLayout, rows: Array, weights: Mapping[str, float]) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vision_rec.errors import VisionRecError
+from vision_rec.sessions import PURCHASE
 from vision_rec.sessions.sqlite_file import DamagedError
 from vision_rec.sessions.stores import Vault
 from vision_rec.types import Event
@@ -56,7 +57,10 @@ class History:
             user = None if user_id is None else names.user(user_id)
             session = None if session_id is None else names.session(session_id)
             acts = store.recent(user, MAX_ACTS, session_id=session)
-            purchases = store.recent(user, MAX_BOUGHT, session_id=session, bought=True)
+            if len(acts) < MAX_ACTS:  # all there are
+                purchases = tuple(act for act in acts if act.type == PURCHASE)
+            else:
+                purchases = store.recent(user, MAX_BOUGHT, session_id=session, bought=True)
         except VisionRecError as error:
             self._rest_until = self._clock() + _REST_SECONDS
             if isinstance(error, DamagedError):

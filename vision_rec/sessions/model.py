@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +10,10 @@ import numpy.typing as npt
 from vision_rec.errors import IncompatibleError, InputError, IntegrityError, UnavailableError
 from vision_rec.fusion import AspectLayout
 from vision_rec.sessions import EVENT_TYPES, VIEW, ViewContext
+from vision_rec.sessions.forward import SequenceForward
 from vision_rec.sessions.pair import MODEL, PairConfig, read_arrays, read_config
+from vision_rec.sessions.spec import GAP_STEPS, SequenceSpec
 from vision_rec.types import Array
-
-if TYPE_CHECKING:
-    import torch
-
-    from vision_rec.sessions.network import SequenceNetwork
 
 _AT_ONCE = 256  # sessions in one pass of the network
 _VIEW = EVENT_TYPES.index(VIEW)
@@ -28,19 +22,20 @@ _VIEW = EVENT_TYPES.index(VIEW)
 class SequenceModel:
     """Answers with what is wanted after the views; safe to share between threads.
 
-    The network runs on the CPU: one session is a matter of a millisecond there.
+    It runs in NumPy, in the thread that asks: one session is a matter of a millisecond, and torch, which
+    trained it, need not be there.
     """
 
-    def __init__(self, config: PairConfig, network: SequenceNetwork, threads: int = 1) -> None:
+    def __init__(self, config: PairConfig, network: SequenceForward) -> None:
         self.config = config
-        self._network, self._threads = network.eval(), threads
+        self._network = network
 
     @classmethod
-    def load(cls, folder: Path, *, layout: AspectLayout | None = None, threads: int = 1) -> SequenceModel:
+    def load(cls, folder: Path, *, layout: AspectLayout | None = None) -> SequenceModel:
         """Load the model of the pair in `folder`, which must read rows of `layout` where one is given.
 
-        Raises UnavailableError where the pair has no model or torch is not there, IntegrityError where a
-        file is damaged, IncompatibleError for another format or layout.
+        Raises UnavailableError where the pair has no model, IntegrityError where a file is damaged,
+        IncompatibleError for another format or layout.
         """
         config = read_config(folder)
         if config.spec is None:
@@ -49,17 +44,10 @@ class SequenceModel:
             check_layout(config, layout)
         weights = read_arrays(folder, MODEL, config)
         try:
-            import torch
-
-            from vision_rec.sessions.network import SequenceNetwork, SequenceSpec
-        except ImportError as error:
-            raise UnavailableError(f"the sequence model needs torch: {error}; install it") from error
-        try:
-            network = SequenceNetwork(SequenceSpec.from_fields(dict(config.spec)))
-            network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
-        except (InputError, RuntimeError, TypeError, KeyError) as error:
+            network = SequenceForward(SequenceSpec.from_fields(dict(config.spec)), weights)
+        except (InputError, TypeError, ValueError) as error:
             raise IntegrityError(f"the sequence model in {folder} cannot be used: {error}") from error
-        return cls(config, network, threads)
+        return cls(config, network)
 
     def encode(
         self,
@@ -89,8 +77,6 @@ class SequenceModel:
         context: ViewContext | None,
         chosen: npt.NDArray[np.int64],
     ) -> Array:
-        import torch
-
         spec = self._network.spec
         counts = np.minimum(lengths[chosen], spec.length)
         width = int(counts.max())
@@ -105,10 +91,7 @@ class SequenceModel:
                 types = np.take_along_axis(np.asarray(context.types)[chosen], places, axis=1)
                 steps = np.take_along_axis(np.asarray(context.gaps)[chosen], places, axis=1)
             types, gaps = np.minimum(types, spec.event_types - 1), gap_steps(steps)
-        with torch.inference_mode(), _threads(self._threads):
-            answers = self._network(_tensor(rows), _tensor(types), _tensor(gaps))
-            last: Array = answers[torch.arange(len(chosen)), torch.from_numpy(counts - 1)].numpy()
-            return last
+        return self._network.answer(rows, counts - 1, types, gaps)
 
 
 def check_layout(config: PairConfig, layout: AspectLayout) -> None:
@@ -122,35 +105,11 @@ def check_layout(config: PairConfig, layout: AspectLayout) -> None:
         )
 
 
-@contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """Let torch use `wanted` threads here: spread over many cores so small a network only gets slower."""
-    import torch
-
-    usual = torch.get_num_threads()
-    if wanted in (0, usual):
-        yield
-        return
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
-
-
 def gap_steps(gaps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Return the class of each gap in seconds: whole powers of two, the last one for longer and unknown."""
-    from vision_rec.sessions.network import GAP_STEPS
-
     with np.errstate(invalid="ignore"):
         classes = np.floor(np.log2(np.maximum(gaps, 0.0) + 1.0))
     return np.where(np.isnan(classes), GAP_STEPS - 1, np.minimum(classes, GAP_STEPS - 1)).astype(np.int64)
-
-
-def _tensor(values: npt.NDArray[np.generic] | None) -> torch.Tensor | None:
-    import torch
-
-    return None if values is None else torch.from_numpy(values)
 
 
 def _told(aspects: list[tuple[str, int]]) -> str:

@@ -3,59 +3,20 @@
 Causal self-attention in pre-norm blocks whose branches are gated, trained as SASRec is: after every view the
 next one is predicted (Kang and McAuley 2018, arXiv 1808.09781; layers and loss as in eSASRec, Tikhonovich et
 al. 2025, arXiv 2508.06450). A GRU of the same interface stands beside it (GRU4Rec, Hidasi et al. 2016,
-arXiv 1511.06939).
+arXiv 1511.06939). What is trained here answers in `forward`, without torch; what changes here changes there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision_rec.errors import InputError
+from vision_rec.sessions.spec import GAP_STEPS, SequenceSpec
 
-Kind = Literal["attention", "gru"]
 _DECAY = 0.3  # of the mean's weights at the start, per view back
-GAP_STEPS = 16  # classes of the time since the view before: whole powers of two, in seconds
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceSpec:
-    """The form of a `SequenceNetwork`; `dims` are the widths of the blocks in a row, in their order."""
-
-    dims: tuple[int, ...]
-    kind: Kind = "attention"
-    width: int = 128
-    layers: int = 2
-    heads: int = 2
-    length: int = 50  # views that are looked at
-    dropout: float = 0.3
-    event_types: int = 0  # 0: what was done, and when, is not looked at
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("attention", "gru"):
-            raise InputError(f"kind is {self.kind!r}; allowed are attention and gru")
-        if min(self.width, self.layers, self.heads, self.length, *self.dims) < 1 or not self.dims:
-            raise InputError(f"width, layers, heads, length and dims must be at least 1; got {self}")
-        if self.width % self.heads:
-            raise InputError(f"width {self.width} is no multiple of heads {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}; allowed is 0 up to, not with, 1")
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return what `from_fields` reads, as JSON values."""
-        return {**asdict(self), "dims": list(self.dims)}
-
-    @classmethod
-    def from_fields(cls, given: dict[str, Any]) -> SequenceSpec:
-        """Read what `to_fields` wrote; raises InputError for unknown or missing fields."""
-        if unknown := set(given) ^ {field.name for field in fields(cls)}:
-            raise InputError(f"fields {sorted(unknown)} of a sequence model are missing or unknown")
-        return cls(**{**given, "dims": tuple(given["dims"])})
 
 
 class SequenceNetwork(nn.Module):

@@ -77,12 +77,13 @@ def _joined(near: npt.NDArray[np.float64], says: npt.NDArray[np.float64]) -> lis
     np.fill_diagonal(links, -np.inf)
     while len(groups) > 1:
         place = int(links.argmax())  # the first of several: what says more comes first
-        a, b = sorted(divmod(place, len(near)))
+        first, second = divmod(place, len(near))
+        a, b = min(first, second), max(first, second)
         if links[a, b] < SAME:
             break
         joined = (weight[a] * links[a] + weight[b] * links[b]) / (weight[a] + weight[b])
         links[a], links[:, a] = joined, joined
         links[b], links[:, b], links[a, a] = -np.inf, -np.inf, -np.inf
         weight[a] += weight[b]
-        groups[a] = sorted(groups[a] + groups.pop(b))
-    return list(groups.values())
+        groups[a] += groups.pop(b)
+    return [sorted(group) for group in groups.values()]

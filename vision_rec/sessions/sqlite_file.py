@@ -135,6 +135,6 @@ def told(path: Path) -> Iterator[None]:
             ) from error
         raise UnavailableError(f"the events in {path} cannot be reached now: {error}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ResourceError(f"the disk of {path} is full; make room") from error
         raise UnavailableError(f"the events in {path} cannot be reached now: {error.strerror}") from error

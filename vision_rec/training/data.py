@@ -17,6 +17,7 @@ from PIL import Image
 from vision_rec.aspects.labels import normalised, pattern_of, splits_of
 from vision_rec.encoders.prepare import fit_square
 from vision_rec.errors import InputError
+from vision_rec.training.photo_masks import photo_masks
 
 SIDE = 112
 TASKS = ("article", "colour", "pattern", "usage", "gender")
@@ -82,7 +83,7 @@ def load_pack(root: Path, name: str, cache: Path) -> Source:
         rows = list(csv.DictReader(lines))
     packed = _packed(name, cache, lambda: _pictures(folder, name, rows), len(rows))
     if name == "clothing":
-        return _photo_source(packed, rows)
+        return _photo_source(packed, rows, _photo_masks(packed, cache))
     return _product_source(name, packed, rows)
 
 
@@ -141,12 +142,29 @@ def _product_source(name: str, packed: _Packed, rows: Sequence[Mapping[str, str]
     return Source(name, packed.pixels, labels, split, packed.background, groups=groups)
 
 
-def _photo_source(packed: _Packed, rows: Sequence[Mapping[str, str]]) -> Source:
+def _photo_masks(packed: _Packed, cache: Path) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the ground and the garments (n, SIDE, SIDE) of photos, cut into `cache` at first use."""
+    file = cache / f"clothing-{SIDE}-masks.npy"
+    if not file.is_file():
+        masks = np.zeros((2, len(packed.pixels), SIDE * SIDE // 8), dtype=np.uint8)
+        for row, picture in enumerate(packed.pixels):
+            masks[:, row] = [np.packbits(mask) for mask in photo_masks(picture)]
+        np.save(file, masks)
+    ground, garment = np.unpackbits(np.load(file), axis=2).reshape(2, -1, SIDE, SIDE).astype(bool)
+    return ground, garment
+
+
+def _photo_source(
+    packed: _Packed,
+    rows: Sequence[Mapping[str, str]],
+    masks: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+) -> Source:
     unknown = [""] * len(rows)
     labels: dict[str, Sequence[str]] = {task: unknown for task in TASKS}
     labels["article"] = ["|".join(PHOTO_ARTICLES.get(row["label"], ())) for row in rows]
     split = np.array([int(digest, 16) % 5 for digest in packed.digests])
-    return Source("clothing", packed.pixels, labels, split, np.zeros_like(packed.background))
+    ground, garment = masks
+    return Source("clothing", packed.pixels, labels, split, ground, garment)
 
 
 def load_drawn(cache: Path, *, count: int = 6000, seed: int = 1_000_003) -> Source:

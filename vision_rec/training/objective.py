@@ -34,6 +34,7 @@ class LossWeights:
     metric: float = 20.0  # pull of the palette's metric to the identity
     residual: float = 0.7  # style learns what the teacher sees beyond the article
     forget: float = 0.2  # style forgets the article
+    forget_colour: float = 0.2  # shape forgets the colour
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class Objective(nn.Module):
             }
         )
         self.forget = nn.Sequential(nn.Linear(STYLE_DIM, 128), nn.ReLU(), nn.Linear(128, classes["article"]))
+        self.forget_colour = nn.Sequential(
+            nn.Linear(SHAPE_DIM, 128), nn.ReLU(), nn.Linear(128, classes["colour"])
+        )
         self.teacher = nn.Linear(network.trunk.widths[-1], max(teacher, 1))
         self.residual = nn.Linear(STYLE_DIM, max(teacher, 1))
 
@@ -93,18 +97,21 @@ class Objective(nn.Module):
             * distillation_loss(self.teacher(views.pooled.float()), targets.teacher),
             "residual": weight.residual * distillation_loss(self.residual(style), targets.residual),
             "metric": weight.metric * self.palette.smoothness(),
-            "forget": self._forget(style, members["article"]),
+            "forget": _forget(self.forget, style, members["article"], weight.forget),
+            "forget_colour": _forget(self.forget_colour, shape, members["colour"], weight.forget_colour),
         }
         for task, share in (("pattern", weight.pattern), ("usage", weight.usage), ("gender", weight.gender)):
             losses[task] = share * self.style[task](style, members[task])
         return losses
 
-    def _forget(self, style: Tensor, members: Tensor) -> Tensor:
-        single = members.sum(1) == 1
-        if self.weights.forget == 0 or not bool(single.any()):
-            return style.sum() * 0.0
-        reversed_style = reverse_gradient(F.normalize(style, dim=1), self.weights.forget)
-        return F.cross_entropy(self.forget(reversed_style[single] * 8.0), members[single].float().argmax(1))
+
+def _forget(adversary: nn.Module, embeddings: Tensor, members: Tensor, strength: float) -> Tensor:
+    """Return the loss of an adversary that reads labels from `embeddings`, which unlearn what it reads."""
+    single = members.sum(1) == 1
+    if strength == 0 or not bool(single.any()):
+        return embeddings.sum() * 0.0
+    hidden = reverse_gradient(F.normalize(embeddings, dim=1), strength)
+    return F.cross_entropy(adversary(hidden[single] * 8.0), members[single].float().argmax(1))
 
 
 def _centred(centre: nn.BatchNorm1d, x: Tensor) -> Tensor:

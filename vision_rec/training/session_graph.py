@@ -81,3 +81,14 @@ def smoothed(graph: Tensor, vectors: Tensor) -> Tensor:
     with torch.autocast(vectors.device.type, enabled=False):
         result: Tensor = _Smoothed.apply(graph, vectors.float())
         return result
+
+
+def covisit_folds(sequences: Sequences, *, window: int, folds: int) -> tuple[Tensor, ...]:
+    """Return the graphs (M, M) without each of the `folds` of visitors, then that of all.
+
+    In the graph of its own session a visitor's next product is a neighbour beforehand, and a network that
+    learns from it trusts neighbours more than it may. Visitor i is of fold i modulo `folds`.
+    """
+    numbers = np.arange(len(sequences))
+    parts = [sequences.select(numbers % folds != fold) for fold in range(folds)] if folds > 1 else []
+    return tuple(covisits(part, window=window) for part in (*parts, sequences))

@@ -28,16 +28,21 @@ class SessionObjective(nn.Module):
 
     A row is [content | behaviour]. `content` (M, C) has the blocks of the products' rows before the last and
     may have no width; `has_vector` (M,) says which products have a behaviour vector at all. Vectors are
-    smoothed over the `graph` (M, M) of co-visits, if there is one, and begin at `base` (M, d). `counts` (M,)
-    are the products' views: what popularity explains, the vectors need not (logit adjustment, Menon et al.
-    2021, arXiv 2007.07314), as far as the recipe's `debias` says.
+    smoothed over the last of the `graphs` (M, M) of co-visits, if there are any, in training over that of the
+    batch's fold, and begin at `base` (M, d). `counts` (M,) are the products' views: what popularity explains,
+    the vectors need not (logit adjustment, Menon et al. 2021, arXiv 2007.07314), as far as the recipe's
+    `debias` says.
+
+    Beside content, every step plays that a share of the products, `cold`, is new: viewed, wanted or among the
+    candidates, they have no behaviour block and no popularity (as in DropoutNet, Volkovs et al. 2017). So the
+    others learn to leave them room. Products that nobody viewed are no candidates: nobody turned them down.
     """
 
     content: Tensor
     has_vector: Tensor
     factors: Tensor
     base: Tensor
-    graph: Tensor | None
+    candidates: Tensor
     prior: Tensor | None
 
     def __init__(
@@ -48,7 +53,7 @@ class SessionObjective(nn.Module):
         factors: Sequence[float],
         recipe: SessionRecipe,
         *,
-        graph: Tensor | None = None,
+        graphs: Sequence[Tensor] = (),
         base: Tensor | None = None,
         counts: Tensor | None = None,
     ) -> None:
@@ -57,7 +62,9 @@ class SessionObjective(nn.Module):
         dim = network.spec.dims[-1]
         spread = recipe.start if base is None else 0.0
         self.table = nn.Parameter(torch.randn(len(content), dim) * spread)
-        self.register_buffer("graph", graph, persistent=False)
+        self.graphs = [f"graph_{fold}" for fold in range(len(graphs))]
+        for name, graph in zip(self.graphs, graphs, strict=True):
+            self.register_buffer(name, graph, persistent=False)
         self.register_buffer("base", torch.zeros(1, dim) if base is None else base, persistent=False)
         # How far apart content blocks lie differs from shop to shop, so beside them the scale is learned.
         scale, learned = math.log(recipe.scale), recipe.learn_scale or content.shape[1] > 0
@@ -69,6 +76,9 @@ class SessionObjective(nn.Module):
         self.register_buffer("has_vector", has_vector, persistent=False)
         prior = None if counts is None else recipe.debias * torch.log1p(counts.float())
         self.register_buffer("prior", prior, persistent=False)
+        viewed = has_vector if counts is None else has_vector | (counts > 0)
+        viewed = viewed if content.shape[1] else torch.ones_like(viewed)
+        self.register_buffer("candidates", viewed.nonzero()[:, 0], persistent=False)
         self.register_buffer("factors", torch.ones(sum(network.spec.dims)))
         self.weigh(factors)
 
@@ -79,7 +89,7 @@ class SessionObjective(nn.Module):
 
     @property
     def cold(self) -> float:
-        """The share of rows whose behaviour block is dropped: none where there is nothing else."""
+        """The share of products that a step takes for new: none where rows say nothing else of them."""
         return self.recipe.cold if self.content.shape[1] else 0.0
 
     def weigh(self, factors: Sequence[float]) -> None:
@@ -93,11 +103,12 @@ class SessionObjective(nn.Module):
         ]  # fmt: skip
         self.factors.copy_(torch.tensor(spread))
 
-    def vectors(self) -> Tensor:
+    def vectors(self, fold: int = -1) -> Tensor:
         """Return the behaviour vectors (M, d): unit vectors, zero where a product has none."""
         vectors = self.base + self.table
-        if self.graph is not None:
-            vectors = vectors + self.recipe.graph * smoothed(self.graph, self.table)
+        if self.graphs:
+            graph = self.get_buffer(self.graphs[fold])
+            vectors = vectors + self.recipe.graph * smoothed(graph, self.table)
         known = self.has_vector[:, None]
         vectors = functional.normalize(vectors, dim=1) * known
         if self.centres:
@@ -107,32 +118,38 @@ class SessionObjective(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss of a batch: the mean cross-entropy of the products that came next."""
-        vectors = self.vectors()
+        vectors = self.vectors(batch.fold if self.training else -1)
+        prior = self.prior
+        if self.training and self.cold:
+            old = torch.rand(len(vectors), device=vectors.device) >= self.cold
+            vectors = vectors * old[:, None]
+            prior = None if prior is None else prior * old
         rows = self.rows_of(batch.viewed, vectors)
         if self.training:
-            rows = self._damaged(rows)
+            rows = functional.dropout(rows, self.recipe.input_dropout)
         seen = self.recipe.event_types
         answers = self.network(rows, batch.types if seen else None, batch.gaps if seen else None)
         counted = batch.real
         if not self.content.shape[1]:  # without a vector there is nothing to find a product by
             counted = counted & self.has_vector[batch.wanted]
-        return self.loss(answers[counted], batch.wanted[counted], vectors)
+        return self.loss(answers[counted], batch.wanted[counted], vectors, prior)
 
-    def loss(self, answers: Tensor, wanted: Tensor, vectors: Tensor) -> Tensor:
-        """Return the mean loss of answers (T, D) to the products `wanted` (T,), given behaviour vectors."""
+    def loss(self, answers: Tensor, wanted: Tensor, vectors: Tensor, prior: Tensor | None) -> Tensor:
+        """Return the mean loss of answers (T, D) to the products `wanted` (T,).
+
+        `vectors` (M, d) are the products' behaviour vectors, `prior` (M,) is what is added to their logits.
+        """
         if not len(wanted):
             return answers.sum() * 0.0
-        drawn = self.recipe.candidates(len(self.content))
-        count, device = len(self.content), wanted.device
-        among = torch.randint(count, (drawn,), device=device) if drawn else torch.arange(count, device=device)
+        among = self._drawn()
         return cross_entropy_among(
-            self._blinded(answers * self.factors),
+            answers * self.factors,
             self.rows_of(wanted, vectors),
             self.rows_of(among, vectors),
             (wanted, among),
             self.scale,
             smoothing=self.recipe.smoothing,
-            prior=self.prior,
+            prior=prior,
             dtype=torch.bfloat16 if self.recipe.bf16 else torch.float32,
         )
 
@@ -140,20 +157,10 @@ class SessionObjective(nn.Module):
         """Return the rows (…, D) of products, by number."""
         return torch.cat([self.content[products], vectors[products]], dim=-1)
 
-    def _damaged(self, rows: Tensor) -> Tensor:
-        """Drop values of viewed rows, and behaviour blocks as a whole: new products have none."""
-        if self.cold:
-            width = self.content.shape[1]
-            kept = self._dropped(rows[..., width:].flatten(0, 1)).view_as(rows[..., width:])
-            rows = torch.cat([rows[..., :width], kept], dim=-1)
-        return functional.dropout(rows, self.recipe.input_dropout)
-
-    def _blinded(self, answers: Tensor) -> Tensor:
-        """Let a share of the answers do without behaviour: what they ask of new products must tell too."""
-        width = self.content.shape[1]
-        return torch.cat([answers[:, :width], self._dropped(answers[:, width:])], dim=1)
-
-    def _dropped(self, vectors: Tensor) -> Tensor:
-        if not (self.training and self.cold):
-            return vectors
-        return vectors * (torch.rand(len(vectors), 1, device=vectors.device) >= self.cold)
+    def _drawn(self) -> Tensor:
+        """Return the products that are compared with: all candidates, or some of them."""
+        count = len(self.candidates)
+        drawn = self.recipe.candidates(count)
+        if not drawn:
+            return self.candidates
+        return self.candidates[torch.randint(count, (drawn,), device=self.candidates.device)]

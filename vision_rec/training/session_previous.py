@@ -11,7 +11,6 @@ import torch
 
 from vision_rec.errors import IntegrityError
 from vision_rec.fusion import unit
-from vision_rec.sessions.network import SequenceSpec
 from vision_rec.sessions.pair import (
     BEHAVIOUR,
     MODEL,
@@ -21,6 +20,7 @@ from vision_rec.sessions.pair import (
     read_config,
     read_table,
 )
+from vision_rec.sessions.spec import SequenceSpec
 from vision_rec.training.session_events import Content
 from vision_rec.training.session_ranks import Figures, figures, model_score
 from vision_rec.training.session_recipe import SessionRecipe

@@ -16,13 +16,17 @@ ROW_DIM = 640  # the whole row
 _BOUNDS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ("dropout input_dropout cold smoothing", "0 up to, not with, 1", lambda value: 0 <= value < 1),
     (
-        "width layers heads length graph_window batch epochs continue_epochs trial_epochs patience "
-        "validated min_views max_products",
+        "width layers heads length graph_window graph_folds batch epochs continue_epochs trial_epochs "
+        "patience validated min_views max_products",
         "1 or more",
         lambda value: value >= 1,
     ),
     ("scale start rate continue_rate clip", "above 0", lambda value: value > 0),
-    ("debias graph dim negatives warmup decay table_decay seed", "0 or more", lambda value: value >= 0),
+    (
+        "debias graph dim negatives warmup decay table_decay seed",
+        "0 or more",
+        lambda value: value >= 0,
+    ),
 )
 BESIDE_CONTENT, ALONE = 48, 128  # widths of the behaviour block
 
@@ -39,7 +43,7 @@ class SessionRecipe:
     length: int = 50  # views that are looked at
     dropout: float = 0.5
     input_dropout: float = 0.3  # of the values of the rows viewed
-    cold: float = 0.4  # share of rows viewed, and of answers, without a behaviour block; beside content only
+    cold: float = 0.4  # share of products that a step takes for new, without behaviour; beside content only
     event_types: bool = True  # whether what was done and how long ago is looked at
     scale: float = 16.0  # logit of a row hit exactly; beside content it is where learning begins
     learn_scale: bool = False  # without content too
@@ -48,6 +52,7 @@ class SessionRecipe:
     debias: float = 0.5  # share of popularity that answers leave out: 0 predicts best, 1 is taste alone
     graph: float = 8.0  # how much products viewed near each other share their vectors; 0: not
     graph_window: int = 3  # how many acts apart is near
+    graph_folds: int = 1  # of visitors; a batch of one fold learns with the graph of the others
     start: float = 0.02  # spread of untrained behaviour vectors
     rate: float = 2e-3
     decay: float = 0.0  # weight decay of the network's matrices

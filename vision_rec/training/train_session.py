@@ -7,7 +7,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from torch.nn import functional
 
 from vision_rec.fusion import Aspect, AspectLayout
 from vision_rec.sessions import EVENT_TYPES
-from vision_rec.sessions.network import SequenceNetwork, SequenceSpec
+from vision_rec.sessions.network import SequenceNetwork
 from vision_rec.sessions.pair import behaviour_aspect
 from vision_rec.sessions.sequences import HeldOut, Sequences
+from vision_rec.sessions.spec import SequenceSpec
 from vision_rec.training.session_batches import SessionBatches
-from vision_rec.training.session_graph import covisits, smoothed
+from vision_rec.training.session_graph import covisit_folds, smoothed
 from vision_rec.training.session_objective import SessionObjective
 from vision_rec.training.session_ranks import Figures, Trials, figures, model_score
 from vision_rec.training.session_recipe import SessionRecipe
@@ -106,24 +107,26 @@ def make_objective(data: SessionData, recipe: SessionRecipe, start: Start | None
     )
     content, known = torch.from_numpy(data.content), torch.from_numpy(data.has_vector)
     gains = [1.0] * len(spec.dims)
-    graph = covisits(data.train, window=recipe.graph_window) if recipe.graph else None
-    base = None if start is None else _begun(torch.from_numpy(start.vectors), graph, recipe)
+    graphs = tuple[Tensor, ...]()
+    if recipe.graph:
+        graphs = covisit_folds(data.train, window=recipe.graph_window, folds=recipe.graph_folds)
+    base = None if start is None else _begun(torch.from_numpy(start.vectors), graphs, recipe)
     network = SequenceNetwork(spec)
     if start is not None:
         network.load_state_dict(dict(start.network))
     counts = torch.from_numpy(data.train.counts())
     objective = SessionObjective(
-        network, content, known, gains, recipe, graph=graph, base=base, counts=counts
+        network, content, known, gains, recipe, graphs=graphs, base=base, counts=counts
     )
     weigh(objective, data)
     return objective
 
 
-def _begun(old: Tensor, graph: Tensor | None, recipe: SessionRecipe) -> Tensor:
+def _begun(old: Tensor, graphs: Sequence[Tensor], recipe: SessionRecipe) -> Tensor:
     """Return where vectors begin that go on from `old` (M, d): new products where their neighbours are."""
     new = torch.randn(old.shape) * recipe.start
-    if graph is not None:
-        new = functional.normalize(new + smoothed(graph, old), dim=1)
+    if graphs:
+        new = functional.normalize(new + smoothed(graphs[-1], old), dim=1)
     return torch.where(old.any(dim=1, keepdim=True), old, new)
 
 
@@ -156,7 +159,13 @@ class SessionTrainer:
         self.until = until  # of the events, in Unix seconds
         self.limit = math.inf if minutes is None else 60.0 * minutes
         self.objective = make_objective(data, recipe, start).to(self.device)
-        self.batches = SessionBatches(data.train, batch=recipe.batch, length=recipe.length, seed=recipe.seed)
+        self.batches = SessionBatches(
+            data.train,
+            batch=recipe.batch,
+            length=recipe.length,
+            seed=recipe.seed,
+            folds=recipe.graph_folds if recipe.graph else 1,
+        )
         self.trials = Trials.of(
             data.validation.sample(recipe.validated, recipe.seed),
             length=recipe.length,

@@ -33,11 +33,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 async def overview(request: Request) -> Response:
     """Show the last report and the health of the version in use."""
     service = service_of(request)
-    shown: dict[str, Any] = {"waiting": service.opening, "degraded": [], "there": service.is_open}
+    shown: dict[str, Any] = {"waiting": service.opening, "there": service.is_open}
     if service.is_open:
         state = service.recommender.state
         shown |= await service.file_thread(partial(_overview, service, state))
-        shown["degraded"] = [*state.degraded, *([service.trouble] if service.trouble else [])]
     return await _html(request, "catalogue.html", "Catalogue", shown)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from vision_rec.errors import VisionRecError
+from vision_rec.recommend.query import HISTORY
+from vision_rec.recommend.session_model import SESSION_MODEL
 from vision_rec.service.catalogue import Catalogue
 from vision_rec.service.console import views
 from vision_rec.service.console.facets import FilterPanel, panel
@@ -24,18 +28,43 @@ _ADVICE = {
     "image-too-large": "Choose a smaller picture.",
 }
 
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24,}")  # its first digits tell one from another
+_DEGRADED = {
+    HISTORY: "What visitors did before cannot be read now; the list goes without it.",
+    SESSION_MODEL: "The trained sequence model does not answer now; the mean of the recent views does.",
+}
+
 
 def head_of(service: Service, title: str) -> dict[str, Any]:
     """Return `page`, which every screen's frame needs."""
+    limits = limits_of(service)
     if not service.is_open:
-        return {"title": title, "count": None, "version": "", "version_time": ""}
+        return {"title": title, "count": None, "version": "", "version_time": "", "limits": limits}
     catalogue = Catalogue.of(service.recommender)
     return {
         "title": title,
+        "limits": limits,
         "count": f"{catalogue.live_count:,}",
         "version": catalogue.version_id,
         "version_time": views.version_time(catalogue.version_id),
     }
+
+
+def limits_of(service: Service) -> list[str]:
+    """Say in sentences what does not work now, and what does all the same."""
+    told = () if service.state is None else service.state.degraded
+    out = [views.sentence(_DIGEST.sub(r"\1…", text)) for text in told]
+    if service.trouble and service.is_open:
+        out.append(
+            f"The newest version cannot be opened ({service.trouble}); the one before goes on answering, "
+            "with all that works in it."
+        )
+    if service.event_trouble:
+        out.append(
+            f"{views.sentence(service.event_trouble)} Searches and rules work; recommendations go on without "
+            "what visitors did."
+        )
+    return out
 
 
 def explore_frame(service: Service, form: Form) -> dict[str, Any]:
@@ -51,7 +80,6 @@ def explore_frame(service: Service, form: Form) -> dict[str, Any]:
         "aspects": (),
         "presets": {},
         "filters": None,
-        "limits": (),
     }
     if not service.is_open:
         return frame
@@ -59,7 +87,6 @@ def explore_frame(service: Service, form: Form) -> dict[str, Any]:
     defaults = recommender.default_weights
     chosen = defaults if form.weights is None else form.weights
     top = max(3.0, *defaults.values(), *chosen.values())
-    trouble = [service.trouble] if service.trouble else []
     return {
         **frame,
         "aspects": [
@@ -74,24 +101,40 @@ def explore_frame(service: Service, form: Form) -> dict[str, Any]:
         "presets": {name: weights_text(weights) for name, weights in recommender.presets.items()},
         "defaults": weights_text(defaults),
         "filters": _panel(service, form),
-        "limits": [*recommender.state.degraded, *trouble],
     }
 
 
 def said_problem(request: Request, error: Exception) -> tuple[int, dict[str, str]]:
-    """Return the status of a problem, and its sentences: what happened, what to do, the request's id."""
+    """Return the status of a problem, and what is said of it: what happened, what to do, the request's id.
+
+    `again` is where the same is asked once more; empty where that would not help.
+    """
     code = error.code if isinstance(error, VisionRecError) else "invalid-input"
     problem = PROBLEMS.get(code, PROBLEMS["internal"])
     detail = str(error)
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    again = request.method == "GET" and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return problem.status, {
         "title": problem.title,
-        "detail": detail[:1].upper() + detail[1:],
+        "detail": views.sentence(detail),
         "next": _ADVICE.get(code, ""),
+        "again": _address(request) if again else "",
         "request_id": request_id_of(request),
     }
+
+
+def _address(request: Request) -> str:
+    """Return the address of the page that a request belongs to."""
+    path = "/" if request.url.path == "/results" else request.url.path
+    return f"{path}?{request.url.query}" if request.url.query else path
+
+
+def said_degraded(service: Service, parts: Sequence[str]) -> list[str]:
+    """Say in sentences what an answer goes without, and what still works; not what the bar on top says."""
+    above = () if service.state is None else service.state.degraded
+    return [_DEGRADED.get(part, f"Answered without this: {part}.") for part in parts if part not in above]
 
 
 def weights_text(weights: Mapping[str, float]) -> str:

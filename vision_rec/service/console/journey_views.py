@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vision_rec.recommend.journey import Influence, Journey
 from vision_rec.service.console.journey_examples import Example
 from vision_rec.service.console.journey_form import TYPES, JourneyForm
 from vision_rec.service.console.views import image_path, price_text
-from vision_rec.types import Product, Recommendation, Recommendations
+from vision_rec.types import Product, Recommendations
 
 SHOWN = 8  # products of one list
 
@@ -22,7 +22,7 @@ class Spot:
     title: str
     image: str | None
     place: int
-    match: int
+    fit: int  # 100 for the best score of the list: a model's own scores cannot be compared with another's
     note: str
     tone: str  # "", new, up, down
     href: str  # the journey with this product viewed next
@@ -32,7 +32,7 @@ class Spot:
 class Said:
     """What a view does to the last list."""
 
-    points: str
+    percent: str
     width: float
     falls: bool
     words: str
@@ -80,7 +80,9 @@ def steps_view(found: Journey, form: JourneyForm, products: Sequence[Product]) -
                 earlier=form.swapped(place - 1).address() if place else "",
                 later=form.swapped(place).address() if place + 1 < len(products) else "",
                 remove=form.without(place).address(),
-                influence=_said(influences[place], largest) if place < len(influences) else None,
+                influence=influence_said(influences[place], largest, found.influences.score)
+                if place < len(influences)
+                else None,
                 spots=spots,
                 left=_left(answer, before, viewed),
                 empty=answer.empty_reason or "",
@@ -118,33 +120,34 @@ def found_view(products: Sequence[Product], form: JourneyForm, version_id: str) 
     ]
 
 
+def moved(ident: str, place: int, places: Mapping[str, int] | None) -> tuple[str, str]:
+    """Say what became of a product since a list of `places`, None where there was none: a note, its tone."""
+    if places is None or places.get(ident) == place:
+        return "", ""
+    old = places.get(ident)
+    return ("new", "new") if old is None else (f"from {old}", "up" if place < old else "down")
+
+
 def _spots(answer: Recommendations, before: Recommendations | None, form: JourneyForm) -> list[Spot]:
-    places = _places(before)
+    places = None if before is None else _places(before)
+    best = max((item.score for item in answer), default=0.0)
     out = []
     for place, item in enumerate(answer, 1):
-        note, tone = "", ""
-        if before is not None:
-            old = places.get(item.product.id)
-            if old is None:
-                note, tone = "new", "new"
-            elif old != place:
-                note, tone = f"from {old}", "up" if place < old else "down"
-        out.append(_spot(item, place, note, tone, answer.version_id, form))
+        product = item.product
+        note, tone = moved(product.id, place, places)
+        out.append(
+            Spot(
+                ident=product.id,
+                title=product.title or product.id,
+                image=image_path(product, answer.version_id, 160),
+                place=place,
+                fit=round(100 * max(item.score, 0.0) / best) if best > 0 else 0,
+                note=note,
+                tone=tone,
+                href="" if form.is_full else form.plus(product.id).address(),
+            )
+        )
     return out
-
-
-def _spot(item: Recommendation, place: int, note: str, tone: str, version_id: str, form: JourneyForm) -> Spot:
-    product = item.product
-    return Spot(
-        ident=product.id,
-        title=product.title or product.id,
-        image=image_path(product, version_id, 160),
-        place=place,
-        match=round(100 * min(max(item.score, 0.0), 1.0)),
-        note=note,
-        tone=tone,
-        href="" if form.is_full else form.plus(product.id).address(),
-    )
 
 
 def _left(
@@ -166,16 +169,15 @@ def _places(answer: Recommendations | None) -> dict[str, int]:
     return {} if answer is None else {item.product.id: place for place, item in enumerate(answer, 1)}
 
 
-def _said(one: Influence, largest: float) -> Said:
-    points = round(100 * one.drop, 1) + 0.0
-    if not points:
-        words = "Without it the last list would match as well"
+def influence_said(one: Influence, largest: float, score: float) -> Said:
+    """Say what a view does to a list of a mean score, in per cent of that."""
+    percent = round(100 * one.drop / score) if score > 0 else 0
+    if not percent:
+        words = "Without it the last list would fit as well"
     else:
-        words = (
-            f"Without it the last list matches {abs(points):.1f} points {'less' if points > 0 else 'more'}"
-        )
+        words = f"Without it the last list fits {abs(percent)} % {'less' if percent > 0 else 'better'}"
         name, part = max(one.parts.items(), key=lambda entry: entry[1], default=("", 0.0))
-        if points > 0 and part > 0 and len(one.parts) > 1:
+        if percent > 0 and part > 0 and len(one.parts) > 1:
             words += f", mostly in {name}"
-    width = round(100 * abs(one.drop) / largest, 1) if largest > 0 and points else 0.0
-    return Said(f"{points:+.1f}".replace("-", "−") if points else "0", width, points >= 0, words)
+    width = round(100 * abs(one.drop) / largest, 1) if largest > 0 and percent else 0.0
+    return Said(f"{percent:+d} %".replace("-", "−") if percent else "0", width, percent >= 0, words)

@@ -17,7 +17,7 @@ from vision_rec.errors import VisionRecError
 from vision_rec.service.bodies import Asked
 from vision_rec.service.catalogue import Catalogue
 from vision_rec.service.console.assets import templates
-from vision_rec.service.console.frame import head_of, said_problem
+from vision_rec.service.console.frame import head_of, said_degraded, said_problem
 from vision_rec.service.console.journey_examples import examples
 from vision_rec.service.console.journey_form import MODELS, JourneyForm
 from vision_rec.service.console.journey_views import SHOWN, examples_view, found_view, steps_view
@@ -25,6 +25,7 @@ from vision_rec.service.console.login import access_view
 from vision_rec.service.core import Service, service_of
 from vision_rec.service.journeys import journeyed
 from vision_rec.service.search import open_query
+from vision_rec.types import Product
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _FOUND = 6  # products that words find
@@ -37,7 +38,7 @@ async def journey(request: Request) -> Response:
     shown: dict[str, Any] = {
         "form": form,
         "steps": [],
-        "match": None,
+        "score": "",
         "unknown": [],
         "found": None,
         "examples": [],
@@ -86,8 +87,8 @@ async def _steps(
     products = [catalogue.product(step.ident) for step in kept.steps]
     return {
         "steps": steps_view(found, kept, products),
-        "match": round(100 * max(found.influences.score, 0.0)),
-        "degraded": found.steps[-1].degraded,
+        "score": f"{found.influences.score:.2f}",
+        "degraded": said_degraded(service, found.steps[-1].degraded),
         "call": _call(request, service, body),
     }
 
@@ -95,18 +96,22 @@ async def _steps(
 async def _looked_up(
     request: Request, service: Service, catalogue: Catalogue, form: JourneyForm
 ) -> dict[str, Any]:
-    """Find products to add: by an id as it stands, else by words."""
+    """Find products to add."""
     if not form.q:
         return {}
-    if form.q in catalogue.state.catalog:
-        products = [catalogue.product(form.q)]
-    else:
-        try:
-            query = await open_query(request, service, Asked({"text": form.q, "k": _FOUND}))
-            products = [item.product for item in await service.answer(query)]
-        except VisionRecError as error:
-            return {"look_problem": said_problem(request, error)[1]}
+    try:
+        products = await looked_up(request, service, catalogue, form.q)
+    except VisionRecError as error:
+        return {"look_problem": said_problem(request, error)[1]}
     return {"found": found_view(products, form, catalogue.version_id)}
+
+
+async def looked_up(request: Request, service: Service, catalogue: Catalogue, q: str) -> Sequence[Product]:
+    """Find products by an id as it stands, else by words."""
+    if q in catalogue.state.catalog:
+        return [catalogue.product(q)]
+    query = await open_query(request, service, Asked({"text": q, "k": _FOUND}))
+    return [item.product for item in await service.answer(query)]
 
 
 def _models(offered: Sequence[str], form: JourneyForm) -> list[dict[str, Any]]:

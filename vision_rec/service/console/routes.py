@@ -22,7 +22,7 @@ from vision_rec.service.console.calls import call_of
 from vision_rec.service.console.export import to_csv
 from vision_rec.service.console.facets import left_by
 from vision_rec.service.console.form import PAGE, Form
-from vision_rec.service.console.frame import explore_frame, said_problem
+from vision_rec.service.console.frame import explore_frame, said_degraded, said_problem
 from vision_rec.service.console.login import access_view
 from vision_rec.service.console.why import why_view
 from vision_rec.service.core import Service, service_of
@@ -154,6 +154,7 @@ async def _results(request: Request, service: Service, form: Form, picture: byte
         took_ms=took_ms,
         names=tuple(service.recommender.default_weights),
         examples={ident: catalogue.product(ident) for ident in known},
+        degraded=said_degraded(service, answer.degraded),
     )
     relax: list[views.Relax] = []
     if not answer.items and form.conditions:

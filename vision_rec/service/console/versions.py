@@ -122,7 +122,6 @@ async def _overview(
         "said_bad": given.get("said") == "damaged",
         "said_of": given.get("id", ""),
         "problem": problem,
-        "trouble": service.trouble,
     }
     return await _html(request, "versions.html", "Versions", shown, status)
 

@@ -78,6 +78,7 @@ class Card:
     reasons: Sequence[str] = ()
     badges: Sequence[str] = ()
     pinned_by: str = ""  # the id of the rule
+    text_only: bool = False  # without a picture there is less to compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def card(product: Product, version_id: str, form: Form | None = None) -> Card:
         price=price_text(product),
         stock=_STOCK.get(product.availability, ""),
         in_stock=product.availability != "out_of_stock",
+        text_only=not product.image_refs,
         links=Links(
             more=form.example(product.id, more=True).address(),
             less=form.example(product.id, more=False).address(),
@@ -303,8 +305,9 @@ def answer_view(
     took_ms: float,
     names: Names = (),
     examples: Mapping[str, Product] | None = None,
+    degraded: Sequence[str] = (),
 ) -> AnswerView:
-    """Show an answer to what `form` asks."""
+    """Show an answer to what `form` asks; `degraded` are sentences on what it goes without."""
     items = answer.items[:PAGE]  # one more was asked for, to know whether there is more
     shown = f"The {form.offset + len(items)} most similar" if len(items) > 1 else "1 product"
     return AnswerView(
@@ -316,14 +319,14 @@ def answer_view(
         tags=tags(form, examples or {}, answer.version_id),
         count_text=shown if items else "Nothing found",
         took=f"{took_ms:.0f}" if took_ms >= 10 else f"{took_ms:.1f}",
-        empty=_sentence(answer.empty_reason or "No product matches this search."),
+        empty=sentence(answer.empty_reason or "No product matches this search."),
         relaxed=form.bare().address() if form.conditions else None,
         more=replace(form, offset=form.offset + PAGE).address()
         if len(answer) > PAGE and form.can_be_asked_again
         else None,
         as_grid=replace(form, view="").address(),
         as_list=replace(form, view="list").address(),
-        degraded=answer.degraded,
+        degraded=degraded,
     )
 
 
@@ -357,5 +360,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Write a sentence with its capital and its stop."""
     return _capital(text) + ("" if text.endswith(".") else ".")

@@ -144,9 +144,21 @@ document.addEventListener("htmx:config:request", (event) => {
 document.addEventListener("htmx:error", (event) => {
   const { ctx } = /** @type {CustomEvent} */ (event).detail;
   if (![form, results, whyBody].includes(ctx?.sourceElement)) return;
-  const late = ctx.request.signal?.aborted;
-  fail(ctx.sourceElement === whyBody ? whyBody : results, late ? "The service takes too long to answer." : "The service cannot be reached.");
+  if (ctx.request.signal?.aborted) fail(placeOf(ctx), "The service takes too long to answer", "It may be busy.");
+  else fail(placeOf(ctx), "The service cannot be reached", "The network may be down, or the service is being restarted.");
 });
+
+// What is refused before a page is made (too many at once, a defect) is told as a document, not as a fragment.
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = /** @type {CustomEvent} */ (event).detail;
+  if (![form, results, whyBody].includes(ctx?.sourceElement) || !/json/.test(ctx.response?.headers.get("Content-Type"))) return;
+  event.preventDefault();
+  const problem = JSON.parse(ctx.text);
+  fail(placeOf(ctx), problem.title, `${problem.detail}.`, problem);
+});
+
+/** @param {any} ctx */
+const placeOf = (ctx) => (ctx.sourceElement === whyBody ? whyBody : results);
 
 document.addEventListener("htmx:after:swap", (event) => {
   const { ctx } = /** @type {CustomEvent} */ (event).detail;
@@ -170,19 +182,12 @@ function announce() {
   status.textContent = (told instanceof HTMLElement && (told.dataset.announce || told.textContent)) || "";
 }
 
-/** @param {HTMLElement} place @param {string} sentence */
-function fail(place, sentence) {
-  const notice = document.createElement("div");
-  notice.className = "notice error";
-  notice.setAttribute("role", "alert");
-  const title = document.createElement("h1");
-  title.textContent = sentence;
-  const line = document.createElement("p");
-  line.textContent = "Nothing you entered is lost. ";
-  const again = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "Try again" });
-  again.addEventListener("click", () => search("none"));
-  notice.append(title, line, again);
-  place.replaceChildren(notice);
+/** Say what went wrong in the place of the answer.
+ * @param {HTMLElement} place @param {string} title @param {string} cause @param {any} [problem] */
+function fail(place, title, cause, problem) {
+  const again = place === whyBody ? () => explained && explain(explained) : () => search("none");
+  document.dispatchEvent(new CustomEvent("vr-trouble", { detail: { place, title, cause, problem, again } }));
+  if (place === whyBody && !why.open) why.showModal();
 }
 
 // ── weights ──────────────────────────────────────────────────────────────
@@ -247,8 +252,6 @@ document.addEventListener("vr-picture", () => {
 
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
-  const copy = target?.closest("[data-copy]");
-  if (copy instanceof HTMLElement) copyFrom(copy);
   const link = target?.closest("a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   const url = new URL(link.href);
@@ -279,8 +282,12 @@ async function showMore(link, url) {
   /** @type {HTMLElement | null | undefined} */ (before?.nextElementSibling?.querySelector("a"))?.focus();
 }
 
+/** What the dialog explains, or was to. @type {URL | undefined} */
+let explained;
+
 /** @param {URL} url */
 async function explain(url) {
+  explained = url;
   await ask(whyBody, url.pathname + url.search, whyBody, "innerHTML");
   if (!why.open) why.showModal();
   why.scrollTop = 0;
@@ -294,19 +301,6 @@ async function save(url) {
   link.download = "similar.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-/** @param {HTMLElement} button */
-async function copyFrom(button) {
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy || "");
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Select the text and copy it";
-  }
-  status.textContent = button.textContent;
-  setTimeout(() => (button.textContent = label), 2000);
 }
 
 one("#whole").addEventListener("click", () => {

@@ -23,7 +23,7 @@ async function go(url, history, focus = []) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(TOO_LONG_MS), headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (mine !== turn) return;
-    if (!PARTS.every((id) => page.getElementById(id))) throw new Error("another page");
+    if (!PARTS.every((id) => page.getElementById(id))) return location.assign(url); // a login, or what is wrong
     for (const id of PARTS) part(id).replaceChildren(.../** @type {HTMLElement} */ (page.getElementById(id)).childNodes);
     if (history !== "none") window.history[history === "push" ? "pushState" : "replaceState"](null, "", url);
     if (document.activeElement !== words) words.value = url.searchParams.get("q") || "";
@@ -31,8 +31,13 @@ async function go(url, history, focus = []) {
     const version = page.getElementById("stale")?.dataset.version;
     document.dispatchEvent(new CustomEvent("vr-version", { detail: version }));
     settle([...focus, before]);
-  } catch {
-    if (mine === turn) location.assign(url); // the page itself says what is wrong
+  } catch (error) {
+    if (mine !== turn) return;
+    const late = error instanceof DOMException && error.name === "TimeoutError";
+    const title = late ? "The service takes too long to answer" : "The service cannot be reached";
+    const cause = late ? "It may be busy." : "The network may be down, or the service is being restarted.";
+    const again = () => go(url, history, focus);
+    document.dispatchEvent(new CustomEvent("vr-trouble", { detail: { place: part("journey"), title, cause, again } }));
   } finally {
     clearTimeout(busy);
     if (mine === turn) part("journey").removeAttribute("aria-busy");
@@ -49,8 +54,6 @@ function settle(ids) {
 
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
-  const copy = target?.closest("[data-copy]");
-  if (copy instanceof HTMLElement) copyFrom(copy);
   const link = target?.closest("a[data-go]");
   if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
@@ -74,16 +77,3 @@ words.addEventListener("input", () => {
   timer = window.setTimeout(() => go(asked(), "replace", ["q"]), PAUSE_MS);
 });
 window.addEventListener("popstate", () => go(new URL(location.href), "none"));
-
-/** @param {HTMLElement} button */
-async function copyFrom(button) {
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy || "");
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Select the text and copy it";
-  }
-  status.textContent = button.textContent;
-  setTimeout(() => (button.textContent = label), 2000);
-}

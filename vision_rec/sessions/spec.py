@@ -1,0 +1,46 @@
+"""The form of the sequence model's network: what training builds and answering reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from vision_rec.errors import InputError
+
+Kind = Literal["attention", "gru"]
+GAP_STEPS = 16  # classes of the time since the view before: whole powers of two, in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSpec:
+    """The form of a `SequenceNetwork`; `dims` are the widths of the blocks in a row, in their order."""
+
+    dims: tuple[int, ...]
+    kind: Kind = "attention"
+    width: int = 128
+    layers: int = 2
+    heads: int = 2
+    length: int = 50  # views that are looked at
+    dropout: float = 0.3
+    event_types: int = 0  # 0: what was done, and when, is not looked at
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("attention", "gru"):
+            raise InputError(f"kind is {self.kind!r}; allowed are attention and gru")
+        if min(self.width, self.layers, self.heads, self.length, *self.dims) < 1 or not self.dims:
+            raise InputError(f"width, layers, heads, length and dims must be at least 1; got {self}")
+        if self.width % self.heads:
+            raise InputError(f"width {self.width} is no multiple of heads {self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is {self.dropout}; allowed is 0 up to, not with, 1")
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return what `from_fields` reads, as JSON values."""
+        return {**asdict(self), "dims": list(self.dims)}
+
+    @classmethod
+    def from_fields(cls, given: dict[str, Any]) -> SequenceSpec:
+        """Read what `to_fields` wrote; raises InputError for unknown or missing fields."""
+        if unknown := set(given) ^ {field.name for field in fields(cls)}:
+            raise InputError(f"fields {sorted(unknown)} of a sequence model are missing or unknown")
+        return cls(**{**given, "dims": tuple(given["dims"])})
