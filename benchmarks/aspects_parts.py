@@ -89,8 +89,13 @@ class Bench:
 
     @property
     def gains(self) -> dict[str, float]:
-        """The product's default weights of its picture aspects: one gain each."""
+        """What equal weights make of the picture aspects."""
         return {aspect.name: aspect.gain for aspect in self.encoder.aspects}
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """What the default weights make of the picture aspects."""
+        return {aspect.name: aspect.gain * aspect.default_weight for aspect in self.encoder.aspects}
 
 
 def both(found: Precision) -> str:
@@ -181,7 +186,7 @@ def photo_to_shop(bench: Bench) -> list[Line]:
     if bench.peer is not None and bench.peers is not None:
         there = blocks_of(bench.peer, decoded(files), bench.scratch / "peer-photos.npz")
         theirs = article_shares(there["shape"], bench.peers["shape"], names, articles)
-    every = fused(photos, bench.gains), fused(bench.blocks, bench.gains)
+    every = fused(photos, bench.defaults), fused(bench.blocks, bench.defaults)
     shares = {
         "shape": article_shares(photos["shape"], bench.blocks["shape"], names, articles),
         "all": article_shares(*every, names, articles),
@@ -219,7 +224,9 @@ def named_histograms(names: Sequence[str]) -> dict[str, Array]:
 def like_this_but_x(bench: Bench) -> list[Line]:
     """Part d: the product's article in another colour, which replaces the colour block."""
     labels = bench.shop.labels
-    ours = like_this_but(bench.blocks, labels, swatches(bench.encoder, labels["colour"]), gains=bench.gains)
+    ours = like_this_but(
+        bench.blocks, labels, swatches(bench.encoder, labels["colour"]), gains=bench.defaults
+    )
     theirs = "–"
     if bench.peers is not None:
         theirs = both(like_this_but(bench.peers, labels, named_histograms(labels["colour"])).precision)
@@ -261,8 +268,7 @@ def other_shop(bench: Bench) -> list[Line]:
     shop = drawn_shop(bench.scratch / "drawn")
     blocks = encoded(bench.encoder, shop.files)
     names = swatches(bench.encoder, shop.labels["colour"])
-    gains = bench.gains
-    found = {"ours": generality(shop, blocks, names, gains)}
+    found = {"ours": generality(shop, blocks, names, bench.defaults)}
     if bench.peer is not None:
         theirs = blocks_of(bench.peer, decoded(shop.files), bench.scratch / "peer-drawn.npz")
         assert theirs is not None

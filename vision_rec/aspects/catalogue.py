@@ -191,7 +191,8 @@ def _measures(
     table = aspect_table(blocks, present, k, gains=gains)
     if not {"article", "colour"} <= set(present):
         return table
-    edited = like_this_but(blocks, present, swatches(encoder, present["colour"]), gains=gains, k=k)
+    defaults = {aspect.name: aspect.gain * aspect.default_weight for aspect in encoder.aspects}
+    edited = like_this_but(blocks, present, swatches(encoder, present["colour"]), gains=defaults, k=k)
     return (*table, edited) if edited.precision.queries else table
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class ImageConfig:
     gains: Mapping[str, float]
     sha256: str
     backbone: TrunkSpec = TrunkSpec()
+    default_weights: Mapping[str, float] = field(default_factory=dict)  # where not 1
 
     @classmethod
     def read(cls, folder: Path) -> ImageConfig:
@@ -59,7 +60,8 @@ class ImageConfig:
                 "train it again with `vision-rec train image`"
             )
         backbone = TrunkSpec.from_fields(fields.get("backbone"))
-        return cls(fields["side"], fields["dims"], fields["gains"], fields["sha256"], backbone)
+        weights = fields.get("default_weights", {})
+        return cls(fields["side"], fields["dims"], fields["gains"], fields["sha256"], backbone, weights)
 
 
 class ImageEncoder:
@@ -88,8 +90,11 @@ class ImageEncoder:
     @cached_property
     def aspects(self) -> tuple[Aspect, ...]:
         """Colour, shape and style."""
-        dims, gains = self.config.dims, self.config.gains
-        return tuple(Aspect(name, dims[name], gain=gains[name]) for name in ("colour", "shape", "style"))
+        dims, gains, weights = self.config.dims, self.config.gains, self.config.default_weights
+        return tuple(
+            Aspect(name, dims[name], gain=gains[name], default_weight=weights.get(name, 1.0))
+            for name in ("colour", "shape", "style")
+        )
 
     @cached_property
     def fingerprint(self) -> str:

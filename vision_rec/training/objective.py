@@ -33,8 +33,8 @@ class LossWeights:
     teacher: float = 1.0
     metric: float = 20.0  # pull of the palette's metric to the identity
     residual: float = 0.7  # style learns what the teacher sees beyond the article
-    forget: float = 0.2  # style forgets the article
-    forget_colour: float = 0.2  # shape forgets the colour
+    forget: float = 0.3  # style forgets the article
+    forget_colour: float = 0.3  # shape forgets the colour
 
 
 @dataclass(frozen=True)

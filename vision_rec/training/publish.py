@@ -26,6 +26,8 @@ from vision_rec.training.objective import Objective
 from vision_rec.types import Array, Blocks
 
 NAMES = ("colour", "shape", "style")
+# Chosen on validation products: "like this, but X" and photos want colour and shape more than style.
+DEFAULT_WEIGHTS = {"colour": 1.5, "shape": 1.5, "style": 0.5}
 GAIN = 0.1  # gain = GAIN / spread of random-pair cosines, the same for every encoder
 
 
@@ -112,6 +114,7 @@ def _write(made: _Made, folder: Path, centres: Mapping[str, Array], gains: Mappi
         "side": made.side,
         "dims": {"colour": palette.ANCHORS, "shape": SHAPE_DIM, "style": STYLE_DIM},
         "gains": {name: round(gain, 6) for name, gain in gains.items()},
+        "default_weights": DEFAULT_WEIGHTS,
         "sha256": digest,
         "backbone": made.backbone.to_fields(),
         "notes": dict(made.notes),
