@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from vision_rec.fusion import products
 from vision_rec.types import Array
 
 LEVELS = 32  # levels per channel in the lookup table: 5 bits, below the eye's step for a whole product
@@ -148,6 +149,7 @@ def palette_block(histograms: Array, colours: ColourMap, mean: Array) -> Array:
     The root keeps small areas of colour visible (Hellinger distance).
     """
     roots = np.sqrt(histograms)
-    bent = np.maximum(roots @ colours.into.T + colours.bias, 0.0) @ colours.out.T
-    raw = roots @ colours.metric.T + bent - mean
+    # BLAS's threads spin for a while after a product, on the cores that the network wants next.
+    bent = products(np.maximum(products(roots, colours.into) + colours.bias, 0.0), colours.out)
+    raw = products(roots, colours.metric) + bent - mean
     return np.where(histograms.any(axis=1, keepdims=True), raw, 0.0).astype(np.float32)
