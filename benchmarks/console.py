@@ -12,7 +12,6 @@ import gzip
 import os
 import random
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import bench
 from playwright.sync_api import Browser, Page, sync_playwright
-from screens import PATIENCE_MS, PATIENT, WIDE, serving
+from screens import PATIENCE_MS, PATIENT, WIDE, launch, serving
 
 CARDS = 200
 REPEATS = 10
@@ -205,11 +204,8 @@ def main() -> None:
     if not pictures:
         parser.error(f"{given.pictures} holds no *.jpg")
     random.Random(7).shuffle(pictures)
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=binary, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
-        )
+        browser = launch(playwright)
         with serving(given.indexes, Path(data)) as url:
             count, text = measured(browser, url, pictures, given.changes)
         browser.close()

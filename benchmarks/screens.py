@@ -22,7 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from vision_rec.access import create_key
 from vision_rec.merchandise import RuleDesk
@@ -34,6 +34,15 @@ PATIENCE_MS = 400_000
 # The page gives up after 15 seconds; the first search of a service that has just started may take longer.
 PATIENT = "document.addEventListener('DOMContentLoaded', () => { htmx.config.defaultTimeout = 400000 })"
 WIDE, PHONE = (1400, 900), (390, 844)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start the browser of this machine, headless."""
+    return playwright.chromium.launch(
+        executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+        args=["--no-sandbox", "--disable-gpu"],
+        timeout=PATIENCE_MS,
+    )
 
 
 @contextmanager
@@ -105,11 +114,8 @@ def main() -> None:
     given = [Path(text) for text in sys.argv[1:]]
     indexes, catalog = (given + [ROOT / "indexes", ROOT / "catalog"][len(given) :])[:2]
     OUT.mkdir(parents=True, exist_ok=True)
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as empty, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=binary, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
-        )
+        browser = launch(playwright)
         camera = Camera(browser, OUT)
         with serving(indexes, Path(empty) / "var") as url:
             shop(camera, url, catalog)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, sync_playwright
-from screens import OUT, PATIENCE_MS, PHONE, ROOT, Camera, serving
+from screens import OUT, PHONE, ROOT, Camera, launch, serving
 
 Line = dict[str, str]
 
@@ -26,16 +26,13 @@ def main() -> None:
     """Spoil a shop, index it and write the screenshots."""
     given = [Path(text) for text in sys.argv[1:]]
     indexes, catalog = (given + [ROOT / "indexes", ROOT / "catalog"][len(given) :])[:2]
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         root = Path(scratch)
         shutil.copytree(catalog, root / "catalog")
         shutil.copytree(indexes, root / "indexes")
         spoil(root / "catalog")
         reindex(root)
-        browser = playwright.chromium.launch(
-            executable_path=binary, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
-        )
+        browser = launch(playwright)
         with serving(root / "indexes", root / "var") as url:
             screens(Camera(browser, OUT), url)
         browser.close()

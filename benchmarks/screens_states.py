@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
-from screens import OUT, PATIENCE_MS, PHONE, ROOT, WIDE, Camera, serving
+from screens import OUT, PHONE, ROOT, WIDE, Camera, launch, serving
 
 LOW = (WIDE[0], 700)
 WITHOUT = ("UMB", "CAP")  # kinds of products that lose their pictures
@@ -35,11 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         shutil.copytree(indexes, folder / "indexes")
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox", "--disable-gpu"],
-            timeout=PATIENCE_MS,
-        )
+        browser = launch(playwright)
         camera = Camera(browser, OUT)
         with serving(folder / "indexes", folder / "var") as url:
             trouble(camera, url)

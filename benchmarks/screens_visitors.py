@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
-from screens import OUT, PATIENCE_MS, PHONE, ROOT, WIDE, Camera, serving
+from screens import OUT, PHONE, ROOT, WIDE, Camera, launch, serving
 
 TALL = (1400, 1180)
 VISITOR = "test-4f19c2"
@@ -29,11 +29,7 @@ def main() -> None:
         folder = Path(name)
         shutil.copytree(indexes, folder / "indexes")
         train(catalog, folder)
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox", "--disable-gpu"],
-            timeout=PATIENCE_MS,
-        )
+        browser = launch(playwright)
         with serving(folder / "indexes", folder / "var") as url:
             shots(Camera(browser, OUT), url)
         browser.close()

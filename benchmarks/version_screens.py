@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from screens import OUT, PATIENCE_MS, PHONE, ROOT, Camera, serving
+from screens import OUT, PHONE, ROOT, Camera, launch, serving
 
 MISSING, GONE, CHEAPER, SOLD, RENAMED = 14, 6, 20, 6, 4
 
@@ -30,11 +30,7 @@ def main() -> None:
         feeds(catalog / "products.csv", folder)
         for feed in ("without.csv", "changed.csv"):
             reindex(folder / feed, catalog, folder)
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox", "--disable-gpu"],
-            timeout=PATIENCE_MS,
-        )
+        browser = launch(playwright)
         with serving(folder / "indexes", folder / "var") as url:
             shots(Camera(browser, OUT), url)
         browser.close()

@@ -216,3 +216,12 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert body["request_id"] == answer.headers["x-request-id"]
     assert "Traceback" not in answer.text and "site-packages" not in answer.text
     return body
+
+
+def page(answer, status=200):
+    """Return the text of a page that is not kept and has nothing in it that a browser would run."""
+    assert answer.status_code == status, answer.text[:2000]
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["cache-control"] == "no-store"
+    assert not [bad for bad in ("<script>alert", " style=", " onclick") if bad in answer.text]
+    return answer.text

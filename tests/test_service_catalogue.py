@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from health_shop import Encoders, opened, plant, report_of, shelf
-from service_shop import BASE_URL, open_shop, problem, settings_for
+from service_shop import BASE_URL, open_shop, page, problem, settings_for
 from starlette.testclient import TestClient
 
 from vision_rec.health import KINDS
@@ -53,14 +53,6 @@ def checked(shop):
         assert body["state"] == "running"
         threading.Event().wait(0.1)
     raise AssertionError("the check does not end")
-
-
-def page(answer, status=200):
-    assert answer.status_code == status, answer.text[:2000]
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    assert "<script>alert" not in answer.text and " style=" not in answer.text
-    return answer.text
 
 
 def lines(answer):

@@ -6,7 +6,7 @@ import html
 import re
 
 import pytest
-from service_shop import BASE_URL, MathEncoders, open_shop, post, problem
+from service_shop import BASE_URL, MathEncoders, open_shop, page, post, problem
 from starlette.testclient import TestClient
 
 from vision_rec import Recommender
@@ -28,16 +28,6 @@ def opened(tmp_path_factory):
 @pytest.fixture
 def client(opened):
     return opened[0]
-
-
-def page(answer, status=200):
-    assert answer.status_code == status, answer.text[:2000]
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    assert (
-        "<script>alert" not in answer.text and " style=" not in answer.text and " onclick" not in answer.text
-    )
-    return answer.text
 
 
 def links(text, word):

@@ -6,7 +6,7 @@ import html
 import re
 
 import pytest
-from service_shop import BASE_URL, open_shop
+from service_shop import BASE_URL, open_shop, page
 from starlette.testclient import TestClient
 
 from vision_rec.service import create_app
@@ -28,14 +28,6 @@ def shop(tmp_path):
     settings, recommender = open_shop(tmp_path)
     with TestClient(create_app(settings, recommender), base_url=BASE_URL, follow_redirects=False) as client:
         yield client
-
-
-def page(answer, status=200):
-    assert answer.status_code == status, answer.text[:2000]
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    assert "<script>alert" not in answer.text and " style=" not in answer.text
-    return answer.text
 
 
 def save(shop, **fields):

@@ -6,7 +6,7 @@ import html
 import re
 
 import pytest
-from service_shop import BASE_URL, open_shop, problem, products, publish
+from service_shop import BASE_URL, open_shop, page, problem, products, publish
 from starlette.testclient import TestClient
 
 from vision_rec.access import create_key
@@ -42,14 +42,6 @@ def shop(tmp_path):
 def client(shop):
     with TestClient(shop.app, base_url=BASE_URL, follow_redirects=False) as client:
         yield client
-
-
-def page(answer, status=200):
-    assert answer.status_code == status, answer.text[:2000]
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    assert "<script>alert" not in answer.text and " style=" not in answer.text
-    return answer.text
 
 
 def in_use(client):

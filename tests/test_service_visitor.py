@@ -9,7 +9,7 @@ import pytest
 from event_calls import settings_for as event_settings
 from event_calls import view
 from keyed_shop import PAGE, bearer, keyed_shop, log_in
-from service_shop import BASE_URL, MathEncoders, open_shop
+from service_shop import BASE_URL, MathEncoders, open_shop, page
 from starlette.testclient import TestClient
 
 from vision_rec import Recommender
@@ -40,14 +40,6 @@ def app(shop, tmp_path):
 def client(app):
     with TestClient(app, base_url=BASE_URL) as made:
         yield made
-
-
-def page(answer, status=200):
-    assert answer.status_code == status, answer.text[:2000]
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-store"
-    assert "<script>alert" not in answer.text and " style=" not in answer.text
-    return answer.text
 
 
 def record(client, product, user="test-1", **fields):
