@@ -35,7 +35,9 @@ from vision_rec.fusion import Aspect
 from vision_rec.sessions import RecencyMean
 from vision_rec.sessions.model import SequenceModel
 from vision_rec.sessions.pair import read_config, read_table, write_pair
+from vision_rec.training.session_ranks import Trials
 from vision_rec.training.session_recipe import SessionRecipe, read_session_recipe
+from vision_rec.training.session_wide import widened
 from vision_rec.training.train_session import SessionData, SessionTrainer, Trained
 from vision_rec.types import Array
 
@@ -111,6 +113,9 @@ def train(run: Run, folder: Path) -> dict[str, Any]:
         )
         trained = one_training(run, folder / "again", again, share=share, begin=trained)
         seconds += trained.seconds
+    asked = pack.validation.sample(recipe.validated, recipe.seed)
+    trials = Trials.of(asked, length=recipe.length, drop_seen=recipe.drop_seen)
+    trained = widened(trained, data_of(run, whole=run.refit), recipe, trials)
     vectors = trained.vectors()
     layout = data_of(run, whole=False).layout(vectors)
     write_pair(

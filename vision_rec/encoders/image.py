@@ -17,6 +17,7 @@ from vision_rec.encoders import palette
 from vision_rec.encoders.colour import RGB, shop_colours
 from vision_rec.encoders.prepare import Squares, squares
 from vision_rec.encoders.runtime import Device, Kind, Network, load_runtime
+from vision_rec.encoders.soft_labels import SoftLabels
 from vision_rec.encoders.trunk_spec import TrunkSpec
 from vision_rec.errors import IncompatibleError, IntegrityError, UnavailableError
 from vision_rec.fusion import Aspect, unit
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS, CONFIG = "image.safetensors", "image.json"
-FORMAT = 1
+FORMAT = 2
+READ = (1, 2)  # 1 has no soft labels
 _CODE = "3"  # counts up when preprocessing, palette or pooling change what the same weights answer
 STEP = 2  # every second pixel each way is plenty for a palette
 SECOND = 0.35  # share of each further picture against the main one: back views must not blur it
@@ -54,9 +56,10 @@ class ImageConfig:
                 "train one with `vision-rec train image`, or use 'bundled'"
             )
         fields: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        if fields.get("format") != FORMAT:
+        if fields.get("format") not in READ:
             raise IncompatibleError(
-                f"image encoder {folder} has format {fields.get('format')}, this version reads {FORMAT}; "
+                f"image encoder {folder} has format {fields.get('format')}, this version reads "
+                f"{' and '.join(map(str, READ))}; "
                 "train it again with `vision-rec train image`"
             )
         backbone = TrunkSpec.from_fields(fields.get("backbone"))
@@ -176,9 +179,15 @@ class ImageEncoder:
         histograms = _histograms(fitted, mask)
         return {
             "colour": palette.palette_block(histograms, self.colour_map, tensors["palette_mean"]),
-            "shape": centred(shape, tensors["shape_mean"], tensors["shape_domains"]),
-            "style": centred(style, tensors["style_mean"], tensors["style_domains"]),
+            "shape": self._centred("shape", shape),
+            "style": self._centred("style", style),
         }
+
+    def _centred(self, name: str, rows: Array) -> Array:
+        """Return a head's raw vectors, joined with their soft labels, less the block's means."""
+        labels, tensors = self.labels[name], self.tensors
+        joined = rows if labels is None else labels.joined(rows)
+        return centred(joined, tensors[f"{name}_mean"], tensors[f"{name}_domains"])
 
     def masks(self, pictures: Sequence[Picture]) -> Array:
         """Return what the network takes for the product: shares (m, side / 2, side / 2) in 0–1."""
@@ -196,6 +205,11 @@ class ImageEncoder:
     def colour_map(self) -> palette.ColourMap:
         """What turns palettes into colour blocks."""
         return palette.ColourMap.of(self.tensors)
+
+    @cached_property
+    def labels(self) -> Mapping[str, SoftLabels | None]:
+        """The soft labels of shape and style; those of colours are in the colour map."""
+        return {name: SoftLabels.of(self.tensors, name) for name in ("shape", "style")}
 
     @cached_property
     def _named(self) -> tuple[tuple[str, ...], Array]:

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from vision_rec.encoders.soft_labels import SoftLabels
 from vision_rec.fusion import products
 from vision_rec.types import Array
 
@@ -112,18 +113,33 @@ def swatch_histogram(colours: npt.ArrayLike) -> Array:
     return histogram(pixels, np.ones(pixels.shape[:3], dtype=np.float32))
 
 
+def relit(light: float) -> Array:
+    """Return the matrix (96, 96) that turns palettes into those of the same things at `light` × brightness.
+
+    sRGB values are scaled. An anchor stands for all table cells it shares, so the result is nearly right.
+    """
+    step = 256 // LEVELS
+    levels = np.arange(LEVELS) * step + (step - 1) / 2
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    moved = table()[codes(np.clip(grid * light, 0, 255).astype(np.uint8))]
+    out: Array = (table().T @ moved / table().sum(axis=0)[:, None]).astype(np.float32)
+    return out
+
+
 @dataclass(frozen=True)
 class ColourMap:
     """From palettes to raw colour vectors, learned so that shades that people call by one name are near.
 
     A matrix near the identity, and a bend of m hidden units that settles which of several colours gives a
-    product its name; m = 0 is the matrix alone.
+    product its name; m = 0 is the matrix alone. With `labels`, the names that a palette is likely called by
+    count beside it.
     """
 
     metric: Array  # (96, 96)
     into: Array  # (m, 96)
     bias: Array  # (m,)
     out: Array  # (96, m)
+    labels: SoftLabels | None = None
 
     @classmethod
     def straight(cls, metric: Array) -> ColourMap:
@@ -136,20 +152,25 @@ class ColourMap:
         """Return the map among an encoder's tensors."""
         if "palette_out" not in tensors:
             return cls.straight(tensors["palette_metric"])
-        return cls(*(tensors[f"palette_{name}"] for name in ("metric", "into", "bias", "out")))
+        metric, into, bias, out = (tensors[f"palette_{name}"] for name in ("metric", "into", "bias", "out"))
+        return cls(metric, into, bias, out, SoftLabels.of(tensors, "colour"))
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays by the names that `of` reads."""
-        return {f"palette_{name}": getattr(self, name) for name in ("metric", "into", "bias", "out")}
+        arrays = {f"palette_{name}": getattr(self, name) for name in ("metric", "into", "bias", "out")}
+        return arrays | ({} if self.labels is None else self.labels.tensors("colour"))
 
 
 def palette_block(histograms: Array, colours: ColourMap, mean: Array) -> Array:
     """Turn palettes (n, 96) into raw colour vectors: metric · √h + bend(√h) − mean; zero palettes stay zero.
 
-    The root keeps small areas of colour visible (Hellinger distance).
+    The root keeps small areas of colour visible (Hellinger distance). Where the map has labels, these are
+    joined before the mean is taken away.
     """
     roots = np.sqrt(histograms)
     # BLAS's threads spin for a while after a product, on the cores that the network wants next.
     bent = products(np.maximum(products(roots, colours.into) + colours.bias, 0.0), colours.out)
-    raw = products(roots, colours.metric) + bent - mean
-    return np.where(histograms.any(axis=1, keepdims=True), raw, 0.0).astype(np.float32)
+    raw = products(roots, colours.metric) + bent
+    if colours.labels is not None:
+        raw = colours.labels.joined(raw)
+    return np.where(histograms.any(axis=1, keepdims=True), raw - mean, 0.0).astype(np.float32)

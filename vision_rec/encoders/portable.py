@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from vision_rec.encoders import palette
 from vision_rec.encoders.image import LEAST, STEP, ImageEncoder
 from vision_rec.encoders.runtime_torch import onnx_bytes
+from vision_rec.encoders.soft_labels import SoftLabels
+from vision_rec.types import Array
 
 INPUTS, OUTPUTS = ("pixels", "size"), ("colour", "shape", "style")
 OPSET = 17  # onnxruntime 1.12 (2022) and everything newer reads it
@@ -36,8 +38,11 @@ class PortableEncoder(nn.Module):
             **encoder.tensors,
             **encoder.colour_map.tensors(),
         }
+        labels = {**encoder.labels, "colour": encoder.colour_map.labels}
+        self.joins = nn.ModuleDict({name: _Joined(own) for name, own in labels.items() if own is not None})
         for name, value in constants.items():
-            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
+            if "_labels." not in name:
+                self.register_buffer(name, _tensor(value))
 
     def forward(self, pixels: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map squares (n, side, side, 3) uint8 and picture heights and widths (n, 2) to unit blocks."""
@@ -45,10 +50,11 @@ class PortableEncoder(nn.Module):
         inside = self._inside(size[:, 0])[:, :, None] * self._inside(size[:, 1])[:, None, :]
         raw = self._palette(pixels[:, ::STEP, ::STEP], (mask + LEAST) * inside)
         roots = torch.sqrt(raw)
-        colour = roots @ self._constant("palette_metric").T - self._constant("palette_mean")
+        colour = roots @ self._constant("palette_metric").T
         if len(self._constant("palette_bias")):  # not every encoder's colour map bends
             bent = torch.relu(roots @ self._constant("palette_into").T + self._constant("palette_bias"))
             colour = colour + bent @ self._constant("palette_out").T
+        colour = self._joined(colour, "colour") - self._constant("palette_mean")
         return _unit(colour), _unit(self._centred(shape, "shape")), _unit(self._centred(style, "style"))
 
     def _constant(self, name: str) -> Tensor:
@@ -71,10 +77,39 @@ class PortableEncoder(nn.Module):
         total = torch.bmm(weight[:, None], torch.softmax(energy, dim=-1))[:, 0]
         return total / weight.sum(1, keepdim=True)
 
+    def _joined(self, rows: Tensor, name: str) -> Tensor:
+        joined: Tensor = self.joins[name](rows) if name in self.joins else rows
+        return joined
+
     def _centred(self, rows: Tensor, name: str) -> Tensor:
         domains = self._constant(f"{name}_domains")
-        moved = rows - self._constant(f"{name}_mean")
+        moved = self._joined(rows, name) - self._constant(f"{name}_mean")
         return moved - (moved @ domains.T) @ domains
+
+
+class _Joined(nn.Module):
+    """`SoftLabels.joined` in torch operations."""
+
+    def __init__(self, labels: SoftLabels) -> None:
+        super().__init__()
+        self.register_buffer("centre", _tensor(labels.centre))
+        self.register_buffer("project", _tensor(labels.project))
+        self.tasks = sorted(labels.classes)
+        for place, task in enumerate(self.tasks):  # a task's name need not be one for a buffer
+            self.register_buffer(f"classes_{place}", _tensor(labels.classes[task]))
+            self.register_buffer(f"usual_{place}", _tensor(labels.usual[task]))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        looks = _unit(rows - self.get_buffer("centre"))
+        parts = [looks]
+        for place in range(len(self.tasks)):
+            shares = torch.softmax(looks @ self.get_buffer(f"classes_{place}").T, dim=1)
+            parts.append(_unit(torch.sqrt(shares) - self.get_buffer(f"usual_{place}")))
+        return torch.cat(parts, dim=1) @ self.get_buffer("project").T
+
+
+def _tensor(value: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
 
 
 def _unit(rows: Tensor) -> Tensor:

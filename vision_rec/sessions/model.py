@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vision_rec.errors import IncompatibleError, InputError, IntegrityError, UnavailableError
 from vision_rec.fusion import AspectLayout
-from vision_rec.sessions import EVENT_TYPES, VIEW, ViewContext
+from vision_rec.sessions import EVENT_TYPES, VIEW, RecencyMean, ViewContext
 from vision_rec.sessions.forward import SequenceForward
 from vision_rec.sessions.pair import MODEL, PairConfig, read_arrays, read_config
 from vision_rec.sessions.spec import GAP_STEPS, SequenceSpec
@@ -29,6 +29,7 @@ class SequenceModel:
     def __init__(self, config: PairConfig, network: SequenceForward) -> None:
         self.config = config
         self._network = network
+        self._mean = RecencyMean(layout=config.layout)
 
     @classmethod
     def load(cls, folder: Path, *, layout: AspectLayout | None = None) -> SequenceModel:
@@ -58,8 +59,9 @@ class SequenceModel:
     ) -> Array:
         """Encode `views` (n, L, D), oldest first, of which `lengths` (n,) are real, into rows (n, D).
 
-        Only the last `length` views of the model's form are looked at. `weights` are not: what an event
-        tells is learned from its type. Without `context` all events count as views of unknown times.
+        The network looks only at the last `length` views of the model's form, and not at `weights`: what an
+        event tells is learned from its type. Without `context` all events count as views of unknown times.
+        The share `hold` of an answer is the recency mean, which looks at all views and at `weights`.
         """
         out = np.zeros((len(views), views.shape[2]), dtype=np.float32)
         real = np.flatnonzero(np.asarray(lengths) > 0)
@@ -68,6 +70,11 @@ class SequenceModel:
         for start in range(0, len(real), _AT_ONCE):
             chosen = real[start : start + _AT_ONCE]
             out[chosen] = self._answers(views, lengths, context, chosen)
+        if (hold := self._network.spec.hold) and len(real):
+            out *= np.float32(1.0 - hold)
+            out[real] += np.float32(hold) * self._mean.encode(
+                views[real], lengths[real], None if weights is None else weights[real]
+            )
         return out
 
     def _answers(

@@ -13,7 +13,11 @@ GAP_STEPS = 16  # classes of the time since the view before: whole powers of two
 
 @dataclass(frozen=True, slots=True)
 class SequenceSpec:
-    """The form of a `SequenceNetwork`; `dims` are the widths of the blocks in a row, in their order."""
+    """The form of a `SequenceNetwork`; `dims` are the widths of the blocks in a row, in their order.
+
+    `hold` is the share of an answer that is the mean of the views itself: what people look at next is partly
+    what everybody looks at, and a taste that was shown should not be washed out by that.
+    """
 
     dims: tuple[int, ...]
     kind: Kind = "attention"
@@ -23,6 +27,7 @@ class SequenceSpec:
     length: int = 50  # views that are looked at
     dropout: float = 0.3
     event_types: int = 0  # 0: what was done, and when, is not looked at
+    hold: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in ("attention", "gru"):
@@ -33,6 +38,8 @@ class SequenceSpec:
             raise InputError(f"width {self.width} is no multiple of heads {self.heads}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}; allowed is 0 up to, not with, 1")
+        if not 0 <= self.hold <= 1:
+            raise InputError(f"hold is {self.hold}; allowed is 0 to 1")
 
     def to_fields(self) -> dict[str, Any]:
         """Return what `from_fields` reads, as JSON values."""
@@ -40,7 +47,10 @@ class SequenceSpec:
 
     @classmethod
     def from_fields(cls, given: dict[str, Any]) -> SequenceSpec:
-        """Read what `to_fields` wrote; raises InputError for unknown or missing fields."""
-        if unknown := set(given) ^ {field.name for field in fields(cls)}:
+        """Read what `to_fields` wrote; raises InputError for unknown or missing fields.
+
+        Models from before there was a `hold` have none.
+        """
+        if unknown := ({"hold"} | set(given)) ^ {field.name for field in fields(cls)}:
             raise InputError(f"fields {sorted(unknown)} of a sequence model are missing or unknown")
         return cls(**{**given, "dims": tuple(given["dims"])})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from vision_rec.aspects import random_pair_spread
 from vision_rec.encoders import palette
 from vision_rec.encoders.image import CONFIG, FORMAT, WEIGHTS, ImageEncoder, centred
 from vision_rec.encoders.network import SHAPE_DIM, STYLE_DIM
+from vision_rec.encoders.soft_labels import SoftLabels
 from vision_rec.encoders.trunk_spec import TrunkSpec
 from vision_rec.fusion import unit
 from vision_rec.training.data import SIDE
 from vision_rec.training.objective import Objective
+from vision_rec.training.soften import SHAPE, STYLE, Emphasis, fit_soft_labels
 from vision_rec.types import Array, Blocks
 
 NAMES = ("colour", "shape", "style")
@@ -61,6 +63,12 @@ def publish_encoder(
         _write(made, folder, zeros, {"colour": 1.0, "shape": 1.0, "style": 1.0})
         plain = ImageEncoder(folder, kind="torch", device="cpu")
     raw = [plain.raw(pictures) for pictures in reference]
+    labels = _soft_labels(objective, raw)
+    made = replace(made, labels=labels)
+    raw = [
+        {name: labels[name].joined(rows) if name in labels else rows for name, rows in part.items()}
+        for part in raw
+    ]
     centres = {"palette_mean": np.mean([part["colour"].mean(0) for part in raw], axis=0)}
     for name in ("shape", "style"):
         means = np.stack([part[name].mean(0) for part in raw])
@@ -81,6 +89,24 @@ class _Made:
     backbone: TrunkSpec
     colours: palette.ColourMap
     notes: Mapping[str, Any]
+    labels: Mapping[str, SoftLabels] = field(default_factory=dict)  # of shape and style
+
+
+def _soft_labels(objective: Objective, raw: Sequence[Blocks]) -> dict[str, SoftLabels]:
+    """Return the soft labels of shape and style, fitted to raw vectors of each kind of pictures."""
+    styles: dict[str, Any] = dict(objective.style.items())
+    heads: dict[str, tuple[torch.nn.BatchNorm1d, dict[str, Any], Emphasis]] = {
+        "shape": (objective.shape_centre, {"article": objective.article}, SHAPE),
+        "style": (objective.style_centre, styles, STYLE),
+    }
+    found = {}
+    for name, (centre, tasks, emphasis) in heads.items():
+        mean = centre.running_mean
+        assert mean is not None
+        fitted = fit_soft_labels([part[name] for part in raw], mean.cpu().numpy(), tasks, emphasis)
+        if fitted is not None:
+            found[name] = fitted
+    return found
 
 
 def _blocks(raw: Blocks, centres: Mapping[str, Array]) -> list[Array]:
@@ -104,6 +130,8 @@ def _write(made: _Made, folder: Path, centres: Mapping[str, Array], gains: Mappi
     }
     # Written as float32: a colour asked for must lie exactly where its products lie.
     tensors |= {name: torch.from_numpy(value) for name, value in made.colours.tensors().items() if value.size}
+    for name, labels in made.labels.items():
+        centres = {**centres, **labels.tensors(name)}
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in centres.items()}
     save_file(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / WEIGHTS

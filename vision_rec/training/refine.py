@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,18 +14,22 @@ from torch import Tensor, nn
 from vision_rec.encoders import palette
 from vision_rec.encoders.colour import shop_colours
 from vision_rec.training.losses import NormalisedSoftmax
+from vision_rec.training.soften import COLOUR, fit_soft_labels
 from vision_rec.types import Array
+
+LIGHTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2)  # times the brightness of a picture
 
 
 @dataclass(frozen=True)
 class BendTraining:
     """The recipe of `fit_bend`."""
 
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 512
     rate: float = 3e-3
     near: float = 2.0  # pull of the metric to where it began, and of the bend to nothing
-    swatches: float = 0.08  # share of each batch that is plain swatches of named colours
+    swatches: float = 0.2  # share of each batch that is plain swatches of named colours
+    dim: float = 0.1  # share of each batch that is seen in less or more light
     balance: float = 0.25  # rarer names are drawn more often: frequency ^ −balance
     seed: int = 0
 
@@ -36,7 +40,8 @@ def fit_bend(
     """Return `colours` with metric and bend fitted to palettes (n, 96) of products with colour `names`.
 
     Products without a name, or with one that fewer than eight share, are left out. Plain swatches of the
-    shop's colour names are mixed in, so that a colour asked for lies where its products lie.
+    shop's colour names are mixed in, so that a colour asked for lies where its products lie; some palettes
+    are seen in other light. The map's labels are the names fitted with it.
     """
     recipe = recipe or BendTraining()
     counts = Counter(name for name in names if name)
@@ -59,9 +64,13 @@ def fit_bend(
     seen, known_labels = torch.from_numpy(palettes[rows]), torch.from_numpy(labels)
     weights = torch.from_numpy(chance)
     extra = round(recipe.swatches * recipe.batch) if len(swatches) else 0
+    lights = [torch.from_numpy(palette.relit(light)) for light in LIGHTS]
+    dim = round(recipe.dim * (recipe.batch - extra))
     for _ in range(recipe.steps):
         drawn = torch.multinomial(weights, recipe.batch - extra, replacement=True, generator=rng)
         mixed, target = seen[drawn], known_labels[drawn]
+        light = lights[int(torch.randint(len(lights), (1,), generator=rng))]
+        mixed = torch.cat([mixed[:dim] @ light, mixed[dim:]])
         if extra:
             which = torch.randint(len(swatches), (extra,), generator=rng)
             # A swatch stands for a product that shows a little of something else, too.
@@ -76,7 +85,9 @@ def fit_bend(
         loss.backward()
         optimiser.step()
         schedule.step()
-    return bend.colour_map()
+    fitted = bend.colour_map()
+    raw = palette.palette_block(palettes[rows], fitted, np.zeros(palette.ANCHORS, np.float32))
+    return replace(fitted, labels=fit_soft_labels([raw], raw.mean(axis=0), {"colour": proxies}, COLOUR))
 
 
 class _Bend(nn.Module):
@@ -101,8 +112,9 @@ class _Bend(nn.Module):
 
     def colour_map(self) -> palette.ColourMap:
         """Return the arrays."""
-        arrays = [part.detach().numpy().copy() for part in (self.metric, self.into, self.bias, self.out)]
-        return palette.ColourMap(*arrays)
+        parts = (self.metric, self.into, self.bias, self.out)
+        metric, into, bias, out = (part.detach().numpy().copy() for part in parts)
+        return palette.ColourMap(metric, into, bias, out)
 
 
 def _swatches(code: dict[str, int]) -> tuple[Tensor, Tensor]:

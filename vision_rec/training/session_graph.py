@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vision_rec.sessions.sequences import Sequences
 
@@ -92,3 +93,15 @@ def covisit_folds(sequences: Sequences, *, window: int, folds: int) -> tuple[Ten
     numbers = np.arange(len(sequences))
     parts = [sequences.select(numbers % folds != fold) for fold in range(folds)] if folds > 1 else []
     return tuple(covisits(part, window=window) for part in (*parts, sequences))
+
+
+def projected(graph: Tensor, strength: float, dim: int, seed: int) -> Tensor:
+    """Return rows (M, dim) that lie as products' rows of 1 + `strength` · `graph` (M, M) do, nearly.
+
+    Random projections keep inner products within about 1/√dim of rows of norm 1 (Achlioptas 2003,
+    doi 10.1016/S0022-0000(03)00025-4), whatever the rank of the graph. A truncated SVD needs a low one, and
+    who is viewed with whom has none.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, (graph.shape[0], dim), generator=chance).float() * 2.0 - 1.0
+    return functional.normalize(signs + strength * smoothed(graph, signs), dim=1)

@@ -57,7 +57,8 @@ class Previous:
         spec = self.spec()
         return replace(
             recipe, kind=spec.kind, width=spec.width, layers=spec.layers, heads=spec.heads,
-            length=spec.length, dim=spec.dims[-1], event_types=spec.event_types > 0,
+            length=spec.length, dim=spec.dims[-1], event_types=spec.event_types > 0, projected=0,
+            hold=spec.hold,
             epochs=recipe.continue_epochs, rate=recipe.continue_rate,
         )  # fmt: skip
 

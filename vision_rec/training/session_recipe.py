@@ -14,16 +14,20 @@ from vision_rec.errors import InputError
 KINDS = ("attention", "gru", "auto")
 ROW_DIM = 640  # the whole row
 _BOUNDS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
-    ("dropout input_dropout cold smoothing", "0 up to, not with, 1", lambda value: 0 <= value < 1),
     (
-        "width layers heads length graph_window graph_folds batch epochs continue_epochs trial_epochs "
-        "patience validated min_views max_products",
+        "dropout input_dropout cold hold smoothing projected_share",
+        "0 up to, not with, 1",
+        lambda value: 0 <= value < 1,
+    ),
+    (
+        "width layers heads length graph_window graph_folds batch epochs continue_epochs "
+        "trial_epochs patience validated min_views max_products",
         "1 or more",
         lambda value: value >= 1,
     ),
     ("scale start rate continue_rate clip", "above 0", lambda value: value > 0),
     (
-        "debias graph dim negatives warmup decay table_decay seed",
+        "debias graph projected dim negatives warmup decay table_decay seed",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -44,6 +48,7 @@ class SessionRecipe:
     dropout: float = 0.5
     input_dropout: float = 0.3  # of the values of the rows viewed
     cold: float = 0.4  # share of products that a step takes for new, without behaviour; beside content only
+    hold: float = 0.2  # share of an answer that is the mean of the views; beside content only
     event_types: bool = True  # whether what was done and how long ago is looked at
     scale: float = 16.0  # logit of a row hit exactly; beside content it is where learning begins
     learn_scale: bool = False  # without content too
@@ -53,6 +58,8 @@ class SessionRecipe:
     graph: float = 8.0  # how much products viewed near each other share their vectors; 0: not
     graph_window: int = 3  # how many acts apart is near
     graph_folds: int = 1  # of visitors; a batch of one fold learns with the graph of the others
+    projected: int = 0  # further values of the block, of the graph itself; not learned
+    projected_share: float = 0.4  # of a vector's squared length
     start: float = 0.02  # spread of untrained behaviour vectors
     rate: float = 2e-3
     decay: float = 0.0  # weight decay of the network's matrices
@@ -81,6 +88,8 @@ class SessionRecipe:
             for name in names.split():
                 if not is_good(value := getattr(self, name)):
                     raise InputError(f"{name} is {value}; allowed is {said}")
+        if self.projected and not self.graph:
+            raise InputError(f"projected is {self.projected} with graph 0; give a graph, or projected 0")
         if self.min_length < 2 or not 0 < self.validation < 1:
             raise InputError(
                 f"min_length and validation are {self.min_length} and {self.validation}; allowed are 2 or "
@@ -88,10 +97,13 @@ class SessionRecipe:
             )
 
     def behaviour_dim(self, content: int) -> int:
-        """Return the width of the behaviour block beside `content` values of other blocks."""
-        room = ROW_DIM - content
+        """Return the learned width of the behaviour block beside `content` values of other blocks."""
+        room = ROW_DIM - content - self.projected
         if room < 1:
-            raise InputError(f"rows have {content} values already; a row has at most {ROW_DIM}")
+            raise InputError(
+                f"rows have {content} values already, and {self.projected} are for projected; "
+                f"a row has at most {ROW_DIM}"
+            )
         return min(self.dim or (BESIDE_CONTENT if content else ALONE), room)
 
     def candidates(self, products: int) -> int:

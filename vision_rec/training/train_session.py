@@ -104,6 +104,7 @@ def make_objective(data: SessionData, recipe: SessionRecipe, start: Start | None
         length=recipe.length,
         dropout=recipe.dropout,
         event_types=len(EVENT_TYPES) if recipe.event_types else 0,
+        hold=recipe.hold if data.aspects else 0.0,
     )
     content, known = torch.from_numpy(data.content), torch.from_numpy(data.has_vector)
     gains = [1.0] * len(spec.dims)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vision_rec.encoders.network import ImageNetwork, Views
 from vision_rec.encoders.palette import ColourMap
+from vision_rec.encoders.soft_labels import SoftLabels
 from vision_rec.training.batches import Batches, RawBatch
 from vision_rec.training.losses import Palette
 from vision_rec.training.objective import LossWeights, Objective, Targets
@@ -113,9 +114,11 @@ class AnchoredPalette(Palette):
     def __init__(self, table: Tensor) -> None:
         super().__init__(table)
         self.register_buffer("start", torch.eye(table.shape[1]), persistent=False)
+        self.labels: SoftLabels | None = None
 
     def begin(self, colours: ColourMap) -> None:
-        """Begin with a colour map, such as that of the bundled encoder; its bend stays."""
+        """Begin with a colour map, such as that of the bundled encoder; its bend and its labels stay."""
+        self.labels = colours.labels
         metric = torch.from_numpy(colours.metric)
         with torch.no_grad():
             self.metric.copy_(metric)
@@ -123,6 +126,10 @@ class AnchoredPalette(Palette):
         for name in ("into", "bias", "out"):
             given = torch.from_numpy(getattr(colours, name)).to(self.metric.device)
             self.register_buffer(name, given, persistent=False)
+
+    def colour_map(self) -> ColourMap:
+        """Return the map as arrays."""
+        return replace(super().colour_map(), labels=self.labels)
 
     def smoothness(self) -> Tensor:
         """Return how far the metric is from where it began."""
