@@ -50,7 +50,7 @@ def test_scores_are_those_of_both_parts(tmp_path):
     after = widened(before, data, WIDE, trials)
     vectors, share = after.vectors(), WIDE.projected_share
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    rows = projected(covisits(data.train, window=WIDE.graph_window), WIDE.graph, 16, WIDE.seed).numpy()
+    rows = projected(covisits(data.train, window=WIDE.projected_window), WIDE.graph, 16, WIDE.seed).numpy()
     np.testing.assert_allclose(vectors[:, 8:], share**0.5 * rows, atol=1e-6)
     views = torch.tensor([[0, 1, 2, 1]])
     old, network = before.objective.network, after.objective.network

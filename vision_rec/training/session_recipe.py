@@ -20,8 +20,8 @@ _BOUNDS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
         lambda value: 0 <= value < 1,
     ),
     (
-        "width layers heads length graph_window graph_folds batch epochs continue_epochs "
-        "trial_epochs patience validated min_views max_products",
+        "width layers heads length graph_window graph_folds projected_window batch epochs "
+        "continue_epochs trial_epochs patience validated min_views max_products",
         "1 or more",
         lambda value: value >= 1,
     ),
@@ -60,6 +60,7 @@ class SessionRecipe:
     graph_folds: int = 1  # of visitors; a batch of one fold learns with the graph of the others
     projected: int = 0  # further values of the block, of the graph itself; not learned
     projected_share: float = 0.4  # of a vector's squared length
+    projected_window: int = 10  # how many acts apart is near in these
     start: float = 0.02  # spread of untrained behaviour vectors
     rate: float = 2e-3
     decay: float = 0.0  # weight decay of the network's matrices

@@ -23,7 +23,7 @@ class Emphasis:
 
 # Chosen on validation products: what more would win of labels, it would lose of the look.
 SHAPE = Emphasis(24.0, {"article": 1.2})
-STYLE = Emphasis(24.0, {"pattern": 1.8, "usage": 0.9})
+STYLE = Emphasis(24.0, {"pattern": 2.0, "usage": 1.2})
 COLOUR = Emphasis(12.0, {"colour": 0.6})
 
 

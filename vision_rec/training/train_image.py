@@ -32,7 +32,7 @@ from vision_rec.training.objective import LossWeights, Objective, Targets
 class ImageTraining:
     """The recipe; the defaults follow the bundled weights, `train image --recipe` reads others."""
 
-    steps: int = 11_500
+    steps: int = 16_300
     batch: int = 64
     sides: tuple[tuple[float, int], ...] = (
         (0.0, 80),
@@ -45,7 +45,7 @@ class ImageTraining:
     average: float = 0.999
     seed: int = 0
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"fashion_small": 0.40, "fashion": 0.26, "clothing": 0.20, "drawn": 0.14}
+        default_factory=lambda: {"fashion_small": 0.38, "fashion": 0.26, "clothing": 0.22, "drawn": 0.14}
     )
     losses: LossWeights = LossWeights()
     threads: int = 0
