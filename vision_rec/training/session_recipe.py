@@ -48,7 +48,7 @@ class SessionRecipe:
     dropout: float = 0.5
     input_dropout: float = 0.3  # of the values of the rows viewed
     cold: float = 0.4  # share of products that a step takes for new, without behaviour; beside content only
-    hold: float = 0.2  # share of an answer that is the mean of the views; beside content only
+    hold: float = 0.35  # share of an answer that is the mean of the views; beside content only
     event_types: bool = True  # whether what was done and how long ago is looked at
     scale: float = 16.0  # logit of a row hit exactly; beside content it is where learning begins
     learn_scale: bool = False  # without content too
