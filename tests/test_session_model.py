@@ -19,6 +19,7 @@ from vision_rec.events import EventLog
 from vision_rec.fusion import Aspect, AspectLayout
 from vision_rec.recommend.session_model import VersionModel
 from vision_rec.sessions import EVENT_TYPES, RecencyMean, ViewContext
+from vision_rec.sessions.forward import SequenceForward
 from vision_rec.sessions.model import SequenceModel, gap_steps
 from vision_rec.sessions.network import SequenceNetwork
 from vision_rec.sessions.pair import MODEL, read_arrays, read_config
@@ -89,6 +90,30 @@ def test_types_and_gaps_are_looked_at_as_in_training(model, network):
         expected = direct(network, views[session, part], types[session, part], gap_steps(gaps[session, part]))
         np.testing.assert_allclose(found[session], expected, atol=1e-5)
     assert np.abs(found - model.encode(views, lengths)).max() > 1e-3
+
+
+def test_a_share_of_the_answer_is_the_mean_of_the_views(folder):
+    config = read_config(folder)
+    weights = read_arrays(folder, MODEL, config)
+    specs = [SequenceSpec.from_fields({**config.spec, "hold": hold}) for hold in (0.0, 0.4)]
+    plain, held = (SequenceModel(config, SequenceForward(spec, weights)) for spec in specs)
+    views, lengths = drawn()
+    says = np.random.default_rng(2).uniform(0.2, 1.0, size=views.shape[:2]).astype(np.float32)
+    mean = RecencyMean(layout=config.layout).encode(views, lengths, says)
+    found = held.encode(views, lengths, says)
+    expected = 0.6 * plain.encode(views, lengths, says) + 0.4 * mean
+    np.testing.assert_allclose(found[lengths > 0], expected[lengths > 0], atol=1e-6)
+    assert not found[lengths == 0].any()
+
+
+def test_a_model_from_before_there_was_a_hold_is_read(folder):
+    fields = dict(read_config(folder).spec)
+    del fields["hold"]
+    assert SequenceSpec.from_fields(fields).hold == 0.0
+    with pytest.raises(InputError, match="missing or unknown"):
+        SequenceSpec.from_fields({**fields, "more": 1})
+    with pytest.raises(InputError, match="hold is 1.5"):
+        SequenceSpec.from_fields({**fields, "hold": 1.5})
 
 
 def test_gap_classes_are_powers_of_two():

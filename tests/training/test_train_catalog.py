@@ -80,6 +80,16 @@ def test_the_folder_says_what_it_is(fitted):
     assert any("pictures train" in line and "article: 80" in line for line in lines)
 
 
+def test_its_blocks_are_joined_with_the_feed_s_own_labels(fitted, tmp_path):
+    root, _, _ = fitted
+    encoder, bundled = ImageEncoder(root / "out"), load_encoders(settings(tmp_path).encoders).image
+    classes = encoder.labels["shape"].classes["article"]
+    assert 2 <= len(classes) < len(bundled.labels["shape"].classes["article"])
+    # Colours keep the names that the bundled encoder knows.
+    kept, given = (one.colour_map.labels.tensors("colour") for one in (encoder, bundled))
+    assert kept.keys() == given.keys() and all(np.array_equal(kept[name], given[name]) for name in kept)
+
+
 def test_before_and_after_are_both_measured_on_held_out_products(fitted):
     _, report, _ = fitted
     assert report.held_out >= 8 and report.facts["trained_on"] + report.held_out <= 80
