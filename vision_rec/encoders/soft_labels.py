@@ -3,7 +3,7 @@
 Two pictures of a skirt may lie far apart by the look of their pixels and still both be taken for skirts. So
 an embedding is joined with the square roots of its class posteriors, whose inner product is the Bhattacharyya
 coefficient of two posteriors (Bhattacharyya 1943): how much they agree, least where both are sure and differ.
-The classes are those of the training; what is of none of them keeps its look.
+The classes are those of the training; what is of none of them is told apart by its look.
 """
 
 from __future__ import annotations
