@@ -37,12 +37,11 @@ def rgb_to_lab(rgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def _grid_lab(levels_per_channel: int) -> npt.NDArray[np.float64]:
-    """CIELAB of the centres of an RGB grid, (levels³, 3)."""
+def _grid(levels_per_channel: int) -> npt.NDArray[np.float64]:
+    """Return the centres of an RGB grid, (levels³, 3) in 0–255."""
     step = 256 // levels_per_channel
     levels = np.arange(levels_per_channel) * step + (step - 1) / 2
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    return rgb_to_lab(grid)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 @cache
@@ -52,7 +51,7 @@ def anchors() -> Array:
     Products are mostly of low chroma, and there small differences carry names (navy, black, charcoal), so
     the gamut is weighted by 1 / (1 + (C / 25)²). Nothing here depends on any catalogue.
     """
-    lab = _grid_lab(16)
+    lab = rgb_to_lab(_grid(16))
     weight = 1.0 / (1.0 + (np.hypot(lab[:, 1], lab[:, 2]) / 25.0) ** 2)
     rng = np.random.default_rng(0)
     centres = lab[rng.choice(len(lab), ANCHORS, replace=False, p=weight / weight.sum())]
@@ -74,7 +73,7 @@ def _squared_distances(points: npt.NDArray[np.floating], centres: npt.NDArray[np
 
 def cells() -> npt.NDArray[np.float64]:
     """Return the CIELAB colour of each table cell, (LEVELS³, 3)."""
-    return _grid_lab(LEVELS)
+    return rgb_to_lab(_grid(LEVELS))
 
 
 @cache
@@ -118,10 +117,7 @@ def relit(light: float) -> Array:
 
     sRGB values are scaled. An anchor stands for all table cells it shares, so the result is nearly right.
     """
-    step = 256 // LEVELS
-    levels = np.arange(LEVELS) * step + (step - 1) / 2
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    moved = table()[codes(np.clip(grid * light, 0, 255).astype(np.uint8))]
+    moved = table()[codes(np.clip(_grid(LEVELS) * light, 0, 255).astype(np.uint8))]
     out: Array = (table().T @ moved / table().sum(axis=0)[:, None]).astype(np.float32)
     return out
 

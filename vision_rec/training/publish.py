@@ -130,9 +130,9 @@ def _write(made: _Made, folder: Path, centres: Mapping[str, Array], gains: Mappi
     }
     # Written as float32: a colour asked for must lie exactly where its products lie.
     tensors |= {name: torch.from_numpy(value) for name, value in made.colours.tensors().items() if value.size}
-    for name, labels in made.labels.items():
-        centres = {**centres, **labels.tensors(name)}
-    tensors |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in centres.items()}
+    joins = [labels.tensors(name) for name, labels in made.labels.items()]
+    for part in (centres, *joins):
+        tensors |= {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in part.items()}
     save_file(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, folder / WEIGHTS
     )
