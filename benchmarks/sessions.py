@@ -37,6 +37,7 @@ from vision_rec.sessions.model import SequenceModel
 from vision_rec.sessions.pair import read_config, read_table, write_pair
 from vision_rec.training.session_ranks import Trials
 from vision_rec.training.session_recipe import SessionRecipe, read_session_recipe
+from vision_rec.training.session_returns import returning_so, with_returns
 from vision_rec.training.session_wide import widened
 from vision_rec.training.train_session import SessionData, SessionTrainer, Trained
 from vision_rec.types import Array
@@ -104,7 +105,7 @@ def train(run: Run, folder: Path) -> dict[str, Any]:
         return dict(json.loads(done.read_text("utf-8")))
     pack, recipe = run.pack, run.recipe
     share = REFIT if run.refit else 0.0
-    trained = one_training(run, folder / "first", recipe, share=1.0 - share)
+    trained = first = one_training(run, folder / "first", recipe, share=1.0 - share)
     seconds = trained.seconds
     told = {"epoch": trained.epoch, "epochs": trained.epochs, "validation": asdict(trained.figures)}
     if run.refit:
@@ -115,7 +116,16 @@ def train(run: Run, folder: Path) -> dict[str, Any]:
         seconds += trained.seconds
     asked = pack.validation.sample(recipe.validated, recipe.seed)
     trials = Trials.of(asked, length=recipe.length, drop_seen=recipe.drop_seen)
-    trained = widened(trained, data_of(run, whole=run.refit), recipe, trials)
+    data = data_of(run, whole=False)
+    # A refit has learned the acts that returns are chosen by, so they are those of the model before it.
+    chosen = with_returns(widened(first, data, recipe, trials), data, recipe, trials)
+    returns = chosen.objective.network.spec.returns
+    if run.refit:
+        data = data_of(run, whole=True)
+        trained = returning_so(widened(trained, data, recipe, trials), returns, data, trials)
+    else:
+        trained = chosen
+    told["returns"] = returns
     vectors = trained.vectors()
     layout = data_of(run, whole=False).layout(vectors)
     write_pair(

@@ -142,6 +142,7 @@ class SessionSettings(_Section):
     model: str = Field(default="auto", description="'auto' (the newest trained pair), 'off' or its folder")
     long_term_share: float = Field(default=0.2, ge=0, le=0.5, description="of older interests, 0 for none")
     half_life_days: float = Field(default=30.0, gt=0, description="after which an act says half as much")
+    viewed: Literal["drop", "rank"] = Field(default="drop", description="products seen in the present visit")
     min_segment_users: int = Field(default=5, ge=2, description="smaller segments join others")
 
 

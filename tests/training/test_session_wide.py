@@ -36,6 +36,23 @@ def test_projections_keep_the_inner_products_of_the_graphs_rows():
     assert np.abs(found @ found.T - rows @ rows.T).max() < 6 / np.sqrt(4096)
 
 
+def test_later_acts_count_more_where_asked():
+    lists = [["a", "b"], ["a", "b"], ["a", "c"]]
+    alike = covisits(from_lists(lists), window=3).to_dense().numpy()
+    later = covisits(from_lists(lists), window=3, half_life=0.5).to_dense().numpy()
+    assert alike[0, 1] > alike[0, 2] and later[0, 1] < alike[0, 1] and later[0, 2] > alike[0, 2]
+    # Of six acts 5, 3 and 1 came after the first of each pair: they count half for every three of them.
+    ab, ac = 0.5 ** (5 / 3) + 0.5 ** (3 / 3), 0.5 ** (1 / 3)
+    assert later[0, 2] == pytest.approx(ac / np.sqrt((ab + ac) * ac), rel=1e-5)
+
+
+def test_the_order_of_acts_is_that_of_their_times():
+    lists, times = [["a", "c"], ["a", "b"]], [[30.0, 40.0], [10.0, 20.0]]
+    known = covisits(from_lists(lists, at=times), window=3, half_life=0.5).to_dense().numpy()
+    as_listed = covisits(from_lists(lists), window=3, half_life=0.5).to_dense().numpy()
+    assert known[0, 1] > known[0, 2] and as_listed[0, 1] < as_listed[0, 2]
+
+
 def test_a_share_of_nothing_changes_no_score(tmp_path):
     before, data, trials = trained(tmp_path)
     after = widened(before, data, replace(WIDE, projected_share=0.0), trials)
@@ -50,7 +67,8 @@ def test_scores_are_those_of_both_parts(tmp_path):
     after = widened(before, data, WIDE, trials)
     vectors, share = after.vectors(), WIDE.projected_share
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    rows = projected(covisits(data.train, window=WIDE.projected_window), WIDE.graph, 16, WIDE.seed).numpy()
+    graph = covisits(data.train, window=WIDE.projected_window, half_life=WIDE.projected_half_life)
+    rows = projected(graph, WIDE.graph, 16, WIDE.seed).numpy()
     np.testing.assert_allclose(vectors[:, 8:], share**0.5 * rows, atol=1e-6)
     views = torch.tensor([[0, 1, 2, 1]])
     old, network = before.objective.network, after.objective.network

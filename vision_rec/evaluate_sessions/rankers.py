@@ -13,6 +13,7 @@ from vision_rec.errors import InputError
 from vision_rec.evaluate_sessions.cases import Cases, Recent
 from vision_rec.fusion import AspectLayout, scale
 from vision_rec.sessions import EVENT_TYPES, RATING, SessionEncoder, ViewContext, say_of_type
+from vision_rec.sessions.returns import returning, returns_of
 from vision_rec.sessions.sequences import Sequences
 from vision_rec.types import Array
 
@@ -110,7 +111,10 @@ class RowRanker:
         views = np.where((recent.products >= 0)[..., None], self.rows[recent.products], np.float32(0.0))
         found = self.encode(views, recent)
         scaled = scale(self.layout, found, self.weights or own_weights(self.layout))
-        return np.asarray(scaled @ self.rows.T, dtype=np.float32)
+        out = np.asarray(scaled @ self.rows.T, dtype=np.float32)
+        numbers, products, amounts = returning(returns_of(self.encoder), recent.products, recent.lengths)
+        out[numbers, products] += amounts
+        return out
 
     def encode(self, views: Array, recent: Recent) -> Array:
         """Return the rows (n, D) wanted after `views` (n, L, D)."""

@@ -12,7 +12,7 @@ from vision_rec.recommend.query import Target
 from vision_rec.recommend.ranking import rank as rank_rows
 from vision_rec.recommend.reasons import empty_reason, reasons, rule_reason
 from vision_rec.recommend.state import State
-from vision_rec.recommend.visits import because, because_before
+from vision_rec.recommend.visits import VIEWED, because, because_before
 from vision_rec.rerank import Ints, Scored
 from vision_rec.types import Product, Recommendation, Recommendations
 
@@ -30,6 +30,8 @@ def compose(
     missing = missing_aspects(state, target.asked(state.layout), page.rows)
     why = because(state, target.visiting, target.row, target.weights, page.rows)
     why = because_before(state, target.longterm, target.scaled, page, why)
+    viewed = {visit.row for visit in target.visiting.visits}
+    why = [VIEWED if row in viewed else said for row, said in zip(page.rows.tolist(), why, strict=True)]
     items = tuple(
         _item(state, target, page, position, like, missing[position], name_colours)
         for position in range(len(page.rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,15 +19,17 @@ from vision_rec.recommend.longterm import LongTerm, Older, long_term, older_of, 
 from vision_rec.recommend.state import State
 from vision_rec.recommend.visits import (
     MAX_RECENT,
+    ONLY_VIEWED,
     Visit,
     Visiting,
+    coming_back,
     damping,
     session_rows,
     spared,
     visits_of,
 )
 from vision_rec.recommend.visits import encoded as encoded_visits
-from vision_rec.sessions import SessionEncoder
+from vision_rec.sessions import VIEW, SessionEncoder
 from vision_rec.sessions.audience import Audience
 from vision_rec.sessions.history import History, Past
 from vision_rec.settings import SearchSettings, SessionSettings
@@ -121,16 +124,21 @@ def aim(
         present(state.layout, np.vstack([row, *([] if older is None else [state.rows[older.rows]])])),
     )
     allowed = state.catalog.mask(query.filters, like=product_row)
-    allowed[_excluded(state, query, product_row)] = False
+    again = alone and sessions.viewed == "rank"  # what was viewed is an answer, too
+    allowed[_excluded(state, query, product_row, viewed_too=not again)] = False
     lexical, boost = _boosts(state, query, search)
     few = alone and older is None and len(visits) <= FEW_VIEWS
     others = likeminded(state, audience(), row, weights) if few else None
     if others is not None:
         boost = others.lift + (0.0 if boost is None else boost)
     if past.acts or past.bought:
-        allowed[spared(state, past, viewed_too=alone)] = False
+        allowed[spared(state, past, viewed_too=alone and not again)] = False
         if not alone:
             boost = damping(state, past) + (0.0 if boost is None else boost)
+    if again:
+        variants, gains = coming_back(state, past, visits, session)
+        allowed[variants] = False
+        boost = gains + (0.0 if boost is None else boost)
 
     def with_sources(rows: Array) -> Array:
         return np.stack([_with_session(state, query, base, row) for row in rows])
@@ -184,7 +192,7 @@ def _unknown(state: State, query: Query, history: History | None, past: Past) ->
     most = max(visitors.values(), default=1)
     boost[list(visitors)] = [count / most for count in visitors.values()]
     allowed = state.catalog.mask(query.filters) & (boost > 0)
-    allowed[_excluded(state, query, None) | spared(state, past, viewed_too=True)] = False
+    allowed[_excluded(state, query, None, viewed_too=True) | spared(state, past, viewed_too=True)] = False
     nothing = np.zeros(state.layout.dim, dtype=np.float32)
     return Target(
         query=query,
@@ -302,10 +310,15 @@ def _named_weights(state: State, query: Query) -> dict[str, float] | None:
     return dict(state.presets[query.preset])
 
 
-def _excluded(state: State, query: Query, product_row: int | None) -> Mask:
-    """Mark rows (N,) that are never results: what the query is made of, its own group, `exclude`."""
+def _excluded(state: State, query: Query, product_row: int | None, *, viewed_too: bool) -> Mask:
+    """Mark rows (N,) that are never results: what the query is made of, its own group, `exclude`.
+
+    Of `recent` only what was more than viewed, unless `viewed_too`.
+    """
     out = np.zeros(len(state), dtype=bool)
-    named = [*query.exclude, *query.recent, *(e.product_id for e in query.examples if e.product_id)]
+    acts = zip_longest(query.recent, query.recent_types, fillvalue=VIEW)
+    recent = [ident for ident, kind in acts if viewed_too or kind not in ONLY_VIEWED]
+    named = [*query.exclude, *recent, *(e.product_id for e in query.examples if e.product_id)]
     out[[state.catalog.row_of(ident) for ident in named if ident in state.catalog]] = True
     if product_row is not None:
         out[product_row] = True

@@ -68,6 +68,11 @@ class VersionModel:
             _log.warning("the recency mean answers instead of the sequence model: %s", error)
             return None
 
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """What the scores of products viewed gain, if these are ranked at all."""
+        return () if self.model is None else self.model.returns
+
     def encode(
         self,
         views: Array,

@@ -26,6 +26,7 @@ from vision_rec.sessions import (
     say_of_type,
 )
 from vision_rec.sessions.history import Past
+from vision_rec.sessions.returns import returning, returns_of
 from vision_rec.types import Array, Query
 
 MAX_RECENT = 50  # views before these say nothing about what is wanted now
@@ -33,9 +34,11 @@ DAMPED = 0.1  # what a product just viewed loses beside another source than the 
 MAX_ABLATED = 5  # products that may be named as the reason
 ABLATED_VISITS = 10  # the last ones, which reasons are sought in; the older ones have next to no say
 _DID = {"add_to_cart": "put {} in the cart", PURCHASE: "bought {}", RATING: "rated {}"}
+VIEWED = "you viewed it before"
 _LEAST_DROP = 1e-3  # less is no difference
 _TITLE = 60  # characters of a title in a reason
 _VIEW = EVENT_TYPES.index(VIEW)
+ONLY_VIEWED = (VIEW, "click")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +163,34 @@ def damping(state: State, past: Past) -> Array:
     return np.where(viewed, np.float32(-DAMPED), np.float32(0.0))
 
 
+def coming_back(
+    state: State, past: Past, visits: Sequence[Visit], encoder: SessionEncoder
+) -> tuple[Mask, Array]:
+    """Return which rows (N,) stay out where products viewed are ranked too, and what these gain or lose (N,).
+
+    Those of these `visits` gain what the encoder has learned of coming back; where it has not, and for those
+    of visits before, they lose what they lose beside another source. Their variants stay out.
+    """
+    rows = np.array([visit.row for visit in _merged(visits)], dtype=np.int64)
+    known = (event.product_id for event in past.acts[-MAX_RECENT:])
+    before = [state.catalog.row_of(ident) for ident in known if ident in state.catalog]
+    viewed = np.union1d(rows, np.array(before, dtype=np.int64))
+    gains = np.zeros(len(state), dtype=np.float32)
+    gains[viewed] = -DAMPED
+    _, again, amounts = returning(returns_of(encoder), rows[None], np.array([len(rows)]))
+    gains[again] = amounts
+    out = _and_variants(state, viewed)
+    out[viewed] = False
+    return out, gains
+
+
 def _with_variants(state: State, idents: Collection[str]) -> Mask:
     """Mark the rows (N,) of products and of their variants: another size of it is no news."""
-    rows = np.array([state.catalog.row_of(ident) for ident in idents if ident in state.catalog], np.int64)
+    rows = [state.catalog.row_of(ident) for ident in idents if ident in state.catalog]
+    return _and_variants(state, np.array(rows, np.int64))
+
+
+def _and_variants(state: State, rows: Ints) -> Mask:
     out = np.zeros(len(state), dtype=bool)
     out[rows] = True
     groups = state.catalog.groups[rows]

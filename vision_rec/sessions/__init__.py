@@ -105,7 +105,11 @@ class ViewContext:
 
 
 class SessionEncoder(Protocol):
-    """Turns viewed rows into one row; on rows, not ids, so that new products are understood at once."""
+    """Turns viewed rows into one row; on rows, not ids, so that new products are understood at once.
+
+    One that has learned whether visitors come back to what they viewed says so in `returns`, too: see
+    `vision_rec.sessions.returns`.
+    """
 
     def encode(
         self,

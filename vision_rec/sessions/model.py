@@ -50,6 +50,11 @@ class SequenceModel:
             raise IntegrityError(f"the sequence model in {folder} cannot be used: {error}") from error
         return cls(config, network)
 
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """What the scores of products viewed gain, if these are ranked at all: see `returning`."""
+        return self._network.spec.returns
+
     def encode(
         self,
         views: Array,

@@ -17,6 +17,9 @@ class SequenceSpec:
 
     `hold` is the share of an answer that is the mean of the views itself: what people look at next is partly
     what everybody looks at, and a taste that was shown should not be washed out by that.
+
+    `returns` is what the score of a product gains that was viewed: last, one before that, and so on, the last
+    value for all before. Who never comes back to what they saw has values below 0.
     """
 
     dims: tuple[int, ...]
@@ -28,6 +31,7 @@ class SequenceSpec:
     dropout: float = 0.3
     event_types: int = 0  # 0: what was done, and when, is not looked at
     hold: float = 0.0
+    returns: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in ("attention", "gru"):
@@ -40,17 +44,19 @@ class SequenceSpec:
             raise InputError(f"dropout is {self.dropout}; allowed is 0 up to, not with, 1")
         if not 0 <= self.hold <= 1:
             raise InputError(f"hold is {self.hold}; allowed is 0 to 1")
+        if not all(-2 <= amount <= 2 for amount in self.returns):  # scores are from -1 to 1
+            raise InputError(f"returns are {self.returns}; allowed are numbers from -2 to 2")
 
     def to_fields(self) -> dict[str, Any]:
         """Return what `from_fields` reads, as JSON values."""
-        return {**asdict(self), "dims": list(self.dims)}
+        return {**asdict(self), "dims": list(self.dims), "returns": list(self.returns)}
 
     @classmethod
     def from_fields(cls, given: dict[str, Any]) -> SequenceSpec:
         """Read what `to_fields` wrote; raises InputError for unknown or missing fields.
 
-        Models from before there was a `hold` have none.
+        Models from before there were `hold` and `returns` have none.
         """
-        if unknown := ({"hold"} | set(given)) ^ {field.name for field in fields(cls)}:
+        if unknown := ({"hold", "returns"} | set(given)) ^ {field.name for field in fields(cls)}:
             raise InputError(f"fields {sorted(unknown)} of a sequence model are missing or unknown")
-        return cls(**{**given, "dims": tuple(given["dims"])})
+        return cls(**{**given, "dims": tuple(given["dims"]), "returns": tuple(given.get("returns", ()))})

@@ -31,6 +31,7 @@ from vision_rec.training.session_events import Content, read_content, read_seque
 from vision_rec.training.session_previous import Previous
 from vision_rec.training.session_ranks import Figures, figures, mean_score, model_score, popular_score
 from vision_rec.training.session_recipe import SessionRecipe
+from vision_rec.training.session_returns import with_returns
 from vision_rec.training.session_wide import widened
 from vision_rec.training.train_session import (
     SessionData,
@@ -250,6 +251,7 @@ class _Run:
         if self._goes_on and self.previous is not None:
             before = self.previous.figures(trainer)
         trained = widened(trainer.run(self.log), trainer.data, trainer.recipe, trainer.trials)
+        trained = with_returns(trained, trainer.data, trainer.recipe, trainer.trials)
         measures = self._measures(trainer, trained, before)
         kept = MODEL
         if self.recipe.kind == "auto" and measures[MEAN].ndcg10 > measures[MODEL].ndcg10:

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,20 +20,24 @@ from vision_rec.sessions.sequences import Sequences
 NEIGHBOURS = 100  # of one product, the nearest; more cost time and say little
 
 
-def covisits(sequences: Sequences, *, window: int, neighbours: int = NEIGHBOURS) -> Tensor:
+def covisits(
+    sequences: Sequences, *, window: int, neighbours: int = NEIGHBOURS, half_life: float = 0.0
+) -> Tensor:
     """Return how much products (M, M) belong together: a sparse symmetric matrix of norm at most 1.
 
     Two acts of a visitor that are d apart, up to `window`, count 1/d; each sum is divided by the root of both
-    products' totals. Links that are among the strongest `neighbours` of neither end are left out.
+    products' totals. Links that are among the strongest `neighbours` of neither end are left out. With a
+    `half_life`, acts count half for every such share of all acts that came after them.
     """
     import scipy.sparse as sp
 
     count, owners, items = len(sequences.products), sequences.owners, sequences.items.astype(np.int64)
     near: Any = sp.csr_matrix((count, count), dtype=np.float64)
+    says = 0.5 ** (_later(sequences) / half_life) if half_life else np.ones(len(items))
     for apart in range(1, window + 1):
         same = owners[:-apart] == owners[apart:]
         first, second = items[:-apart][same], items[apart:][same]
-        near = near + sp.csr_matrix((np.full(len(first), 1.0 / apart), (first, second)), shape=near.shape)
+        near = near + sp.csr_matrix((says[:-apart][same] / apart, (first, second)), shape=near.shape)
     near = sp.csr_matrix(near + near.T)
     totals = np.asarray(near.sum(axis=1)).ravel()
     roots = sp.diags(1.0 / np.sqrt(np.where(totals > 0, totals, 1.0)))
@@ -42,6 +47,15 @@ def covisits(sequences: Sequences, *, window: int, neighbours: int = NEIGHBOURS)
         near = sp.csr_matrix(near.multiply(kept.maximum(kept.T)))
     near.sort_indices()
     return _tensor(near)
+
+
+def _later(sequences: Sequences) -> npt.NDArray[np.float64]:
+    """Return which share of all acts came after each (T,); without times the sequences are in their order."""
+    count = len(sequences.items)
+    order = np.arange(count) if np.isnan(sequences.at).any() else np.argsort(sequences.at, kind="stable")
+    later = np.empty(count)
+    later[order] = np.arange(count)[::-1] / max(count, 1)
+    return later
 
 
 def _strongest(near: Any, neighbours: int) -> Any:

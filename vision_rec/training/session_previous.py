@@ -80,5 +80,6 @@ class Previous:
             objective = make_objective(own, trainer.recipe, start)
         except RuntimeError as error:
             raise IntegrityError(f"the sequence model in {self.folder} cannot be used: {error}") from error
+        objective.network.spec = replace(objective.network.spec, returns=self.spec().returns)
         objective.weigh([aspect.gain * aspect.default_weight for aspect in self.config.layout.aspects])
         return figures(model_score(objective), trainer.trials, len(data), drop_seen=trainer.recipe.drop_seen)

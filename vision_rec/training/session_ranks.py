@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vision_rec.sessions import RecencyMean
 from vision_rec.sessions.model import gap_steps
+from vision_rec.sessions.returns import returning
 from vision_rec.sessions.sequences import HeldOut
 from vision_rec.training.session_objective import SessionObjective
 
@@ -132,7 +133,13 @@ def model_score(objective: SessionObjective) -> Score:
         rows = objective.rows_of(items, vectors)
         answers = objective.network(rows, types if seen else None, gaps if seen else None)
         last = torch.from_numpy(trials.lengths - 1).to(device)
-        return _against_all(answers[torch.arange(len(last), device=device), last], objective, vectors)
+        scores = _against_all(answers[torch.arange(len(last), device=device), last], objective, vectors)
+        returns = objective.network.spec.returns
+        added = (torch.from_numpy(part).to(device) for part in
+                 returning(returns, items.cpu().numpy(), trials.lengths))  # fmt: skip
+        numbers, products, amounts = added
+        scores[numbers, products] += amounts
+        return scores
 
     return score
 

@@ -27,7 +27,7 @@ _BOUNDS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ),
     ("scale start rate continue_rate clip", "above 0", lambda value: value > 0),
     (
-        "debias graph projected dim negatives warmup decay table_decay seed",
+        "debias graph projected projected_half_life dim negatives warmup decay table_decay seed",
         "0 or more",
         lambda value: value >= 0,
     ),
@@ -61,6 +61,7 @@ class SessionRecipe:
     projected: int = 0  # further values of the block, of the graph itself; not learned
     projected_share: float = 0.4  # of a vector's squared length
     projected_window: int = 10  # how many acts apart is near in these
+    projected_half_life: float = 0.3  # share of all acts after which one counts half in these; 0: all alike
     start: float = 0.02  # spread of untrained behaviour vectors
     rate: float = 2e-3
     decay: float = 0.0  # weight decay of the network's matrices

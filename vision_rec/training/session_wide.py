@@ -29,7 +29,7 @@ def widened(trained: Trained, data: SessionData, recipe: SessionRecipe, trials: 
     if not recipe.projected:
         return trained
     share = recipe.projected_share
-    graph = covisits(data.train, window=recipe.projected_window)
+    graph = covisits(data.train, window=recipe.projected_window, half_life=recipe.projected_half_life)
     rows = projected(graph, recipe.graph, recipe.projected, recipe.seed)
     with torch.no_grad():
         learned = trained.objective.vectors()
