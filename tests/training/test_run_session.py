@@ -21,7 +21,7 @@ from vision_rec.sessions.pair import read_config, read_table  # noqa: E402
 from vision_rec.sessions.pair_store import PairStore  # noqa: E402
 from vision_rec.sessions.spec import SequenceSpec  # noqa: E402
 from vision_rec.settings import Settings  # noqa: E402
-from vision_rec.training import run_session, session_previous  # noqa: E402
+from vision_rec.training import run_session, session_previous, session_returns  # noqa: E402
 from vision_rec.training.procrustes import find_turn, turn_network  # noqa: E402
 from vision_rec.training.run_session import SessionOptions, train_session  # noqa: E402
 from vision_rec.training.session_ranks import Figures  # noqa: E402
@@ -257,6 +257,23 @@ def test_where_there_is_nothing_to_go_on_from_a_new_model_is_trained(tmp_path, v
     lines = []
     report = train(tmp_path, views, go_on=True, log=lines)
     assert report.is_published and any("training a new one" in line for line in lines)
+
+
+def test_coming_back_is_learned_told_and_counted_in_the_pair_before(tmp_path, views, monkeypatch):
+    monkeypatch.setattr(session_returns, "_ENOUGH", 20)
+    settings, lines = settings_of(tmp_path), []
+    first = train_session(settings, SessionOptions((views,)), TINY, log=lines.append)
+    returns = SequenceModel.load(first.folder).returns
+    told = (
+        f"coming back: the product viewed last gains {returns[0]:+.2f}, those viewed before {returns[1]:+.2f}"
+    )
+    assert len(returns) == 2 and told in lines
+    again = train_session(settings, SessionOptions((views,), go_on=True), TINY)
+    # On the same acts the pair before has the figures that it was published with, amounts included.
+    before, published = again.measures[run_session.BEFORE], first.measures[run_session.MODEL]
+    assert before.ndcg10 == pytest.approx(published.ndcg10, abs=0.02)
+    new_only = train_session(settings, SessionOptions((views,)), replace(TINY, drop_seen=True))
+    assert SequenceModel.load(new_only.folder).returns == ()
 
 
 def test_a_damaged_pair_before_is_told_and_replaced(tmp_path, views):

@@ -252,6 +252,9 @@ class _Run:
             before = self.previous.figures(trainer)
         trained = widened(trainer.run(self.log), trainer.data, trainer.recipe, trainer.trials)
         trained = with_returns(trained, trainer.data, trainer.recipe, trainer.trials)
+        if returns := trained.objective.network.spec.returns:
+            last, earlier = (f"{amount:+.2f}" for amount in returns)
+            self.log(f"coming back: the product viewed last gains {last}, those viewed before {earlier}")
         measures = self._measures(trainer, trained, before)
         kept = MODEL
         if self.recipe.kind == "auto" and measures[MEAN].ndcg10 > measures[MODEL].ndcg10:
