@@ -267,3 +267,25 @@ def test_recommendations_follow_recent_views(client):
 def test_recommendations_need_views(client, body):
     answer = client.post("/v1/recommendations", json=body)
     assert answer.status_code == 422 and "'recent'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer", "code", "word"),
+    [
+        ("/v1/products/chair-red/similar?k=abc", "/k", "unreadable", "give a finite number"),
+        ("/v1/products/chair-red/similar?k=3&k=4", "/k", "repeated", "given twice"),
+        ("/v1/products/chair-red/similar?weight=colour:1", "/weight", "unknown", "did you mean 'weights'"),
+        ("/v1/products?limt=5", "/limt", "unknown", "did you mean 'limit'"),
+        ("/v1/products/chair-red/image?width=300", "/width", "unknown", "known are n, v, version, w"),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_pointed_at(client, path, pointer, code, word):
+    body = client.get(path).json()
+    assert body["status"] == 422 and word in body["detail"]
+    (error,) = body["errors"]
+    assert (error["pointer"], error["code"]) == (pointer, code) and error["message"] == body["detail"]
+
+
+def test_routes_without_parameters_take_no_notice_of_any(client):
+    assert client.get("/healthz?_=1").status_code == 200
+    assert client.get("/v1/products/chair-red?_=1").status_code == 200

@@ -30,7 +30,7 @@ def compose(
     missing = missing_aspects(state, target.asked(state.layout), page.rows)
     why = because(state, target.visiting, target.row, target.weights, page.rows)
     why = because_before(state, target.longterm, target.scaled, page, why)
-    viewed = {visit.row for visit in target.visiting.visits}
+    viewed = {visit.row for visit in target.visiting.visits if target.visiting.come_back}
     why = [VIEWED if row in viewed else said for row, said in zip(page.rows.tolist(), why, strict=True)]
     items = tuple(
         _item(state, target, page, position, like, missing[position], name_colours)

@@ -158,7 +158,7 @@ def aim(
         boost=boost,
         lexical=lexical,
         degraded=(*state.degraded, *sources.degraded, *((HISTORY,) if past.is_down else ())),
-        visiting=Visiting(visits, rows_of, ablated, is_down=past.is_down),
+        visiting=Visiting(visits, rows_of, ablated, is_down=past.is_down, come_back=again),
         longterm=long_term(state, older, weights, sessions.long_term_share),
         likeminded=others,
     )

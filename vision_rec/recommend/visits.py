@@ -60,6 +60,7 @@ class Visiting:
     ablated: Callable[[], Array] | None = None  # those (n, D) of what `ablations` lists
     visitors: Mapping[int, int] | None = None  # by row, where popularity is all there is to go by
     is_down: bool = False
+    come_back: bool = False  # products viewed are answers, too
 
 
 def visits_of(state: State, query: Query, past: Past) -> tuple[Visit, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from vision_rec.service import (
     versions,
 )
 from vision_rec.service.auth import Guard
+from vision_rec.service.bodies import known_parameters
 from vision_rec.service.console import catalogue as catalogue_pages
 from vision_rec.service.console import journeys as journey_pages
 from vision_rec.service.console import login
@@ -106,6 +107,6 @@ def create_app(settings: Settings, recommender: Recommender | None = None) -> Fa
     app.state.service = service
     app.router.routes[0:0] = plain  # first: the one that is asked most
     for router in _ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     openapi.install(app, service.search_body, search.SIMILAR_PATH, search.SIMILAR_FIELDS)
     return app

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import orjson
+from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from vision_rec.errors import ImageTooLargeError, InputError
 from vision_rec.filters import Filters
 from vision_rec.service.limits import MAX_FIELD_BYTES, MAX_FIELDS
-from vision_rec.service.problems import RequestError
+from vision_rec.service.problems import ParameterError, RequestError
 from vision_rec.service.schemas import SearchBody
 
 MAX_DEPTH = 8
@@ -186,21 +187,37 @@ def fields_from_texts(
     fields: dict[str, Any] = {}
     expressions: list[str] = []
     for name, text in pairs:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-            raise InputError(f"unknown parameter {name[:50]!r}; {hint}")
+        refuse_unknown(name, known)
         if name == "filter":
             expressions.append(text)
         elif name in _LISTS:
             fields[name] = fields.get(name, []) + _listed(name, text)
         elif name in fields:
-            raise InputError(f"the parameter {name!r} is given twice")
+            raise ParameterError(name, "repeated", f"the parameter {name!r} is given twice")
         else:
             fields[name] = _value(name, text)
     if expressions and "filters" in fields:
         raise InputError("give either 'filter' expressions or 'filters' as JSON, not both")
     return Asked(fields, Filters.parse(expressions) if expressions else None)
+
+
+def refuse_unknown(name: str, known: Collection[str]) -> None:
+    """Raise InputError for a parameter that is not among the `known` ones, with the nearest name."""
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        raise ParameterError(name, "unknown", f"unknown parameter {name[:50]!r}; {hint}")
+
+
+async def known_parameters(request: Request) -> None:
+    """Refuse parameters of the query string that a route does not have, where it has any.
+
+    Raises InputError; a misspelt one would change nothing and tell nobody.
+    """
+    route = request.scope.get("route")
+    known = {field.alias for field in route.dependant.query_params} if isinstance(route, APIRoute) else None
+    for name in request.query_params if known else ():
+        refuse_unknown(name, known or ())
 
 
 def _value(name: str, text: str) -> Any:
@@ -213,7 +230,8 @@ def _value(name: str, text: str) -> Any:
             text.lower() if name == "exclude_own_group" else text
         )  # True is what Python says
     except orjson.JSONDecodeError as error:
-        raise InputError(f"the parameter {name!r} is {text[:50]!r}; {_wanted(name)}") from error
+        detail = f"the parameter {name!r} is {text[:50]!r}; {_wanted(name)}"
+        raise ParameterError(name, "unreadable", detail) from error
     check_values(value)
     return value
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vision_rec.errors import ChangedError, VisionRecError
+from vision_rec.errors import ChangedError, InputError, VisionRecError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -66,6 +66,14 @@ class RequestError(VisionRecError):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class ParameterError(InputError):
+    """A parameter that cannot be read, before any schema sees it."""
+
+    def __init__(self, name: str, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = {"pointer": _pointer([name[:50]]), "code": kind, "message": detail}
 
 
 def problem_response(
@@ -123,6 +131,8 @@ async def known_error(request: Request, error: Exception) -> Response:
     code = error.code if isinstance(error, VisionRecError) else "internal"
     headers = {"Connection": "close"} if PROBLEMS.get(code, PROBLEMS["internal"]).status in (408, 413) else {}
     errors = _wrong_fields(request) if code == "invalid-input" else []
+    if isinstance(error, ParameterError):
+        errors = [error.field]
     more = {"current": error.current} if isinstance(error, ChangedError) else None
     return respond(request, code, str(error), headers=headers, errors=errors, more=more)
 
