@@ -242,6 +242,13 @@ def test_no_retirement_drops_at_once(shop):
     assert shop.run().plan.dropped == 1 and len(shop.open().ids) == 11
 
 
+def test_prices_in_several_currencies_are_told(shop):
+    assert shop.run().notes == ()
+    shop.rows[2]["price"], shop.rows[5]["price"], shop.rows[7]["price"] = "11.00 USD", "7.50", ""
+    (note,) = shop.run().notes
+    assert "prices are in several currencies (EUR 9, USD 1, none 1)" in note and "filter by currency" in note
+
+
 # ── guards ────────────────────────────────────────────────────────────────────────────────────────
 
 

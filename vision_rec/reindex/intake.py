@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def take_feed(
     """
     rejects = Rejects(path, journal)
     mapping = dict(settings.map) or None
+    currencies = Counter[str]()
 
     def told() -> Iterator[Product]:
         feed = read_feed(path, mapping=mapping, default_currency=settings.default_currency, on_error=rejects)
@@ -59,6 +61,8 @@ def take_feed(
             if number % _TELL_EVERY == 0:
                 progress("feed", number, None)
             failpoint("reindex.feed-row")
+            if product.price is not None:
+                currencies[product.currency or "none"] += 1
             yield product
 
     taken = 0
@@ -74,6 +78,12 @@ def take_feed(
     rejects.check(taken, settings.max_reject_share)
     if not taken:
         raise FeedError(f"{path} holds no product; an empty feed is never published")
+    if len(currencies) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in currencies.most_common())
+        journal.notes.append(
+            f"prices are in several currencies ({found}); filters and facets compare the bare numbers: "
+            "filter by currency too, or convert them in the feed"
+        )
 
 
 def take_reviews(
