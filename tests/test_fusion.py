@@ -143,9 +143,13 @@ def test_unknown_aspects_and_empty_weights_are_told():
             resolve_weights(LAYOUT, weights, available)
 
 
-def test_huge_weights_are_an_error_not_a_nan():
-    with pytest.raises(InputError):
-        resolve_weights(LAYOUT, {"shape": 1.7e308, "text": 1.7e308}, LAYOUT.names)
+def test_only_the_ratios_of_weights_count_however_large_or_small():
+    expected = resolve_weights(LAYOUT, {"shape": 1.0, "text": 1.0}, LAYOUT.names)
+    for size in (1.7e308, 5e-324):
+        found = resolve_weights(LAYOUT, {"shape": size, "text": size}, LAYOUT.names)
+        assert found == pytest.approx(expected) and sum(found.values()) == pytest.approx(1)
+    with pytest.raises(InputError, match="finite"):
+        resolve_weights(LAYOUT, {"shape": 10**400}, LAYOUT.names)
 
 
 @given(seeds)

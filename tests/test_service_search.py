@@ -289,3 +289,55 @@ def test_a_parameter_that_cannot_be_read_is_pointed_at(client, path, pointer, co
 def test_routes_without_parameters_take_no_notice_of_any(client):
     assert client.get("/healthz?_=1").status_code == 200
     assert client.get("/v1/products/chair-red?_=1").status_code == 200
+
+
+def test_the_session_model_is_named_in_a_query_string_as_in_a_body(client):
+    for model in ("auto", "recency"):
+        given = {"recent": "lamp-blue", "session_model": model}
+        posted = {"product_id": "mug-red", "recent": ["lamp-blue"], "session_model": model}
+        answer = similar(client, **given)
+        assert answer.status_code == 200 and ids(answer) == ids(client.post("/v1/search", json=posted))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"k": "10"}, {"k": True}, {"weights": {"colour": "1"}}, {"exclude_own_group": "yes"}]
+)
+def test_values_of_the_wrong_type_are_pointed_at(client, wrong):
+    body = client.post("/v1/search", json={"product_id": "chair-red", **wrong}).json()
+    assert body["status"] == 422 and body["errors"][0]["pointer"].startswith(f"/{next(iter(wrong))}")
+
+
+def test_a_body_is_no_query_string(client):
+    body = client.post("/v1/search?k=2", json={"text": "lamp"}).json()
+    assert body["status"] == 422 and body["errors"][0]["pointer"] == "/k" and "in the body" in body["detail"]
+
+
+def test_any_form_of_a_known_tag_is_not_sent_again(client):
+    path = "/v1/products/chair-red/similar"
+    tag = client.get(path).headers["etag"]
+    for known in (tag, tag.removeprefix("W/"), f'"other", {tag}'):
+        assert client.get(path, headers={"If-None-Match": known}).status_code == 304
+    for other in (tag[:-2] + '"', tag + "x", ""):
+        assert client.get(path, headers={"If-None-Match": other}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/products", "/v1/aspects", "/healthz", "/metrics", "/openapi.json"])
+def test_allow_names_head_wherever_get_is(client, path):
+    assert client.head(path).status_code == 200
+    allowed = client.put(path).headers["allow"].split(", ")
+    assert "GET" in allowed and "HEAD" in allowed
+
+
+def test_long_names_are_not_sent_back_whole(client):
+    for body in (
+        {"weights": {"x" * 100_000: 1}},
+        {"filters": {"y" * 100_000: 1}},
+        {"facets": ["z" * 100_000]},
+    ):
+        answer = client.post("/v1/search", json={"product_id": "chair-red", **body})
+        assert answer.status_code == 422 and len(answer.content) < 3000
+
+
+def test_all_parameters_are_in_the_openapi_document(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {p["name"] for p in paths["/v1/rules/diff"]["get"]["parameters"]} == {"before", "after"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision_rec.errors import ImageError, InputError, UrlNotAllowedError, VisionRecError
 from vision_rec.filters import Filters
+from vision_rec.fusion import is_finite
 from vision_rec.types import Example, Picture, Query, Recommendations
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ MAX_TEXT = 512
 MAX_IDS = 1000  # in one list of ids
 MAX_EXAMPLES = 50
 _LINES_AT_ONCE = 64
+_log = logging.getLogger(__name__)
 _BROKEN = re.compile("[\udc80-\udcff]")  # bytes of a file that are no text, as `surrogateescape` reads them
 _FIELDS = (
     "product_id image image_url text colour examples recent recent_types user_id session_id weights preset "
@@ -136,9 +138,24 @@ def _run_chunk(
         except VisionRecError as error:
             parsed.append(error)
         names.append(name)
-    answers = iter(recommender.answer_many([entry for entry in parsed if isinstance(entry, Query)]))
+    answers = iter(_answers(recommender, [entry for entry in parsed if isinstance(entry, Query)]))
     for name, entry in zip(names, parsed, strict=True):
         yield _line(name, next(answers) if isinstance(entry, Query) else entry)
+
+
+def _answers(
+    recommender: Recommender, queries: Sequence[Query]
+) -> Sequence[Recommendations | VisionRecError]:
+    """Answer all together; where that fails for a reason nobody foresaw, each by itself."""
+    try:
+        return recommender.answer_many(queries)
+    except VisionRecError:
+        raise
+    except Exception as error:  # one query must not cost the others their answers
+        if len(queries) == 1:
+            _log.exception("a query failed for a reason nobody foresaw")
+            return [VisionRecError(f"unexpected {type(error).__name__}: {error}")]
+        return [answer for query in queries for answer in _answers(recommender, [query])]
 
 
 def _line(name: Any, result: Recommendations | VisionRecError) -> dict[str, Any]:
@@ -172,8 +189,10 @@ def _text(given: Mapping[str, Any], name: str, most: int = MAX_TEXT) -> str | No
     value = given.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str):
         raise InputError(f"{name} must be a text; got {_shown(value)}")
+    if "\0" in value:
+        raise InputError(f"{name} must be a text without the character NUL; got {_shown(value)}")
     if len(value) > most:
         raise InputError(f"{name} has {len(value)} characters; allowed are {most}")
     return value
@@ -196,8 +215,7 @@ def _ids(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _number(name: str, value: object) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not math.isfinite(value):  # type: ignore[arg-type]
+    if not is_finite(value):
         raise InputError(f"{name} must be a finite number; got {_shown(value)}")
     return float(value)  # type: ignore[arg-type]
 

@@ -70,8 +70,11 @@ def _limited(clauses: tuple[Clause, ...]) -> tuple[Clause, ...]:
 
 
 def _check_field(name: str) -> str:
-    if name not in (*NUMBERS, *FLAGS, *TEXTS) and not re.fullmatch(r"attributes\.[^|=<>!]+", name):
-        raise InputError(f"unknown filter field {name!r}; allowed are {_FIELDS}")
+    known = isinstance(name, str) and (
+        name in (*NUMBERS, *FLAGS, *TEXTS) or re.fullmatch(r"attributes\.[^|=<>!]+", name)
+    )
+    if not known:
+        raise InputError(f"unknown filter field {name!r:.80}; allowed are {_FIELDS}")
     return name
 
 

@@ -112,6 +112,16 @@ def present(layout: AspectLayout, row: Array) -> tuple[str, ...]:
     return tuple(name for name in layout.names if np.any(row[..., layout.slice(name)]))
 
 
+def is_finite(value: object) -> bool:
+    """Say whether `value` is a real number that a float can hold; true and false are none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return False
+    try:
+        return bool(np.isrealobj(value)) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
 def resolve_weights(
     layout: AspectLayout, weights: Mapping[str, float] | None, available: Collection[str]
 ) -> dict[str, float]:
@@ -124,12 +134,15 @@ def resolve_weights(
     named = layout.default_weights if weights is None else dict(weights)
     for name, weight in named.items():
         if name not in layout.names:
-            raise InputError(f"weights name {name!r}; this index has {', '.join(layout.names)}")
-        number = isinstance(weight, int | float | np.number) and np.isrealobj(weight)
-        if not (number and math.isfinite(weight) and weight >= 0):
-            raise InputError(f"weight of {name!r} is {weight!r}; allowed is a finite number ≥ 0")
+            raise InputError(f"weights name {name!r:.80}; this index has {', '.join(layout.names)}")
+        if not (is_finite(weight) and weight >= 0):
+            raise InputError(f"weight of {name!r} is {weight!r:.80}; allowed is a finite number ≥ 0")
     gains = {aspect.name: aspect.gain for aspect in layout.aspects}
-    raw = {name: float(named.get(name, 0.0)) * gains[name] for name in layout.names if name in available}
+    # Only their ratios count; brought to at most 1, no sum of them overflows or vanishes.
+    most = max((float(named.get(name, 0.0)) for name in available), default=0.0) or 1.0
+    raw = {
+        name: float(named.get(name, 0.0)) / most * gains[name] for name in layout.names if name in available
+    }
     total = math.fsum(raw.values())
     if not (total > 0 and math.isfinite(total)):
         have = ", ".join(sorted(available)) or "no aspect at all"

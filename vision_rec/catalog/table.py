@@ -233,7 +233,7 @@ class CatalogTable:
                 name in (*NUMBERS, *FLAGS) or not (name in TEXTS or name.startswith("attributes."))
             ):
                 known = ", ".join((*TEXTS, "price"))
-                raise InputError(f"no facet {name!r}; allowed are {known} and attributes.NAME")
+                raise InputError(f"no facet {name!r:.80}; allowed are {known} and attributes.NAME")
         return {
             name: count_in(self.price_bands, self.prices, rows)
             if name == "price"

@@ -82,6 +82,28 @@ def open_image(
     return np.array(_open(source, (side, side), limits, query))
 
 
+def flatten_image(image: Image.Image, *, max_side: int, limits: ImageSettings | None = None) -> Picture:
+    """Make of an opened Pillow image what `open_image` makes of its file, under the limits of requests.
+
+    Raises ImageError (with a short `reason`) or ImageTooLargeError.
+    """
+    limits = limits or _default_limits()
+    _check_size(image.size, limits.max_query_pixels, limits)
+    try:
+        image.load()
+        turn = _orientation(image)
+        flat = _flatten(image, fit(image.size, max_side, max_side))
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageTooLargeError("the image needs more memory than allowed", "memory") from error
+    except Exception as error:  # the decode boundary: an opened file is read here, or is closed already
+        reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
+        told = str(error)[:200] or type(error).__name__
+        raise ImageError(f"the Pillow image cannot be read: {told}", reason) from error
+    return np.array(flat.transpose(_TURNS[turn]) if turn in _TURNS else flat)
+
+
 def thumbnail(source: bytes | Path, width: int, *, limits: ImageSettings | None = None) -> bytes:
     """Return a WebP of the picture at most `width` pixels wide (and 4 × as high), all metadata dropped."""
     if width < 1:
@@ -176,7 +198,7 @@ def _check_size(size: tuple[int, int], most: int, limits: ImageSettings) -> None
         raise ImageTooLargeError(message, "too-long")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     """Read the EXIF orientation, 1 where there is none or the EXIF block is broken (as browsers do)."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1  # Pillow turns TIFFs itself while loading

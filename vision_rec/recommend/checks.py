@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from vision_rec.errors import InputError
+from vision_rec.filters import Filters
+from vision_rec.fusion import is_finite
 from vision_rec.types import Picture, Query
 
 RECENT_TYPES = ("view", "click", "add_to_cart", "purchase")  # a rating has stars: send it as an event
@@ -21,10 +23,9 @@ def check_query(query: Query, max_k: int) -> None:
     _whole("k", query.k, 1, max_k)
     _whole("offset", query.offset, 0, None)
     _whole("max_per_group", query.max_per_group, 0, None)
-    for name in ("diversity", "session_share", "rating_boost"):
-        value = getattr(query, name)
-        if value is not None:
-            _number(name, value, 0.0, 1.0)
+    shares = ("diversity", "rating_boost", *(["session_share"] if query.session_share is not None else ()))
+    for name in shares:
+        _number(name, getattr(query, name), 0.0, 1.0)
     _recent_types(query)
     if query.session_model not in SESSION_MODELS:
         raise InputError(f"session_model is {query.session_model!r}; allowed are {', '.join(SESSION_MODELS)}")
@@ -79,6 +80,12 @@ def _types(query: Query) -> None:
             raise InputError(f"{name} is {value!r}; allowed is a list of texts")
     if query.weights is not None and not isinstance(query.weights, Mapping):
         raise InputError(f"weights is {query.weights!r}; allowed is a mapping such as {{'colour': 2}}")
+    if not isinstance(query.exclude_own_group, bool | np.bool_):
+        raise InputError(f"exclude_own_group is {query.exclude_own_group!r:.80}; allowed are True and False")
+    if not isinstance(query.filters, Filters | None):
+        raise InputError(
+            f"filters of a Query is {query.filters!r:.80}; make it with Filters.from_dict or Filters.parse"
+        )
 
 
 def _recent_types(query: Query) -> None:
@@ -97,14 +104,13 @@ def _whole(name: str, value: object, low: int, high: int | None) -> None:
         raise InputError(f"{name} is {value!r}; allowed is a whole number")
     if value < low or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"{low} to {high}"
-        raise InputError(f"{name} is {value}; allowed is {allowed}")
+        raise InputError(f"{name} is {value!r:.80}; allowed is {allowed}")
 
 
 def _number(name: str, value: object, low: float, high: float) -> None:
-    good = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
-    if not (good and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type, operator]
+    if not (is_finite(value) and low <= value <= high):  # type: ignore[operator]
         allowed = "a finite number" if low == -math.inf else f"a number from {low:g} to {high:g}"
-        raise InputError(f"{name} is {value!r}; allowed is {allowed}")
+        raise InputError(f"{name} is {value!r:.80}; allowed is {allowed}")
 
 
 def _picture(picture: Picture | None) -> None:

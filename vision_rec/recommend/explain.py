@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from vision_rec.errors import InputError
-from vision_rec.recommend.answer import compose
+from vision_rec.recommend.answer import RANK_DEPTH, compose
 from vision_rec.recommend.colours import NameColours
 from vision_rec.recommend.query import Target
+from vision_rec.recommend.ranking import rank as rank_rows
 from vision_rec.recommend.ranking import rescored
 from vision_rec.recommend.reasons import said_colours, shared_words
 from vision_rec.recommend.state import State
@@ -73,8 +74,9 @@ def explain(
         scored = rescored(state, target, np.asarray([row]))
         alone = replace(target, query=replace(target.query, k=1, offset=0, facets=()))
         item = compose(state, alone, scored, name_colours).items[0]
-        if target.ruling is None:
-            item = replace(item, rank_without_rules=None)  # it stands beyond the page that was looked at
+        if target.ruling is None:  # it stands beyond the page that was looked at
+            places = np.flatnonzero(rank_rows(state, target, RANK_DEPTH).rows == row)
+            item = replace(item, rank_without_rules=int(places[0]) + 1 if len(places) else None)
     like = None if target.product_row is None else state.catalog.product(target.product_row)
     asked = () if like is None else said_colours(like)
     if target.query.colour is not None:

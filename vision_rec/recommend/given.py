@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from vision_rec.errors import InputError
 from vision_rec.filters import Filters
@@ -16,15 +18,19 @@ def box_of(crop: Sequence[float] | None) -> Crop | None:
     """Return a crop as four numbers; raises InputError."""
     if crop is None:
         return None
-    if len(crop) != 4:
-        raise InputError(f"crop is {crop!r}; allowed are four numbers x, y, w, h in 0–1")
+    if not isinstance(crop, Sequence | np.ndarray) or isinstance(crop, str | bytes) or len(crop) != 4:
+        raise InputError(f"crop is {crop!r:.80}; allowed are four numbers x, y, w, h in 0–1")
     x, y, w, h = crop
     return x, y, w, h
 
 
-def listed(values: Sequence[str]) -> tuple[str, ...]:
-    """Return texts as a tuple; one text alone is a list of one."""
-    return (values,) if isinstance(values, str) else tuple(values)
+def listed(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Return texts as a tuple; one text alone is a list of one, None is an empty one."""
+    if isinstance(values, str):
+        return (values,)
+    if not isinstance(values, Iterable | None):
+        raise InputError(f"{values!r:.80} is no list of texts")
+    return tuple(values or ())
 
 
 def filters_of(filters: AnyFilters | None) -> Filters | None:

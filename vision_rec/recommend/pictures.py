@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from vision_rec.errors import InputError
+from vision_rec.errors import ImageError, InputError, UrlNotAllowedError
 from vision_rec.settings import ImageSettings
 from vision_rec.types import Picture
 
@@ -30,14 +30,24 @@ def picture_from(source: AnyPicture, *, max_side: int, limits: ImageSettings) ->
 
     Raises ImageError for what cannot be opened, InputError for what is no picture at all.
     """
-    from vision_rec.images import open_image
+    from PIL import Image
 
+    from vision_rec.images import flatten_image, open_image
+
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        raise UrlNotAllowedError(
+            "pictures are not fetched from URLs here: give a path, or the picture itself"
+        )
+    if isinstance(source, str) and not source:
+        raise ImageError("image is empty; give the path of a picture", "empty")
     if isinstance(source, str | Path):
         return open_image(Path(source), max_side=max_side, limits=limits, query=True)
     if isinstance(source, bytes | bytearray | memoryview):
         return open_image(bytes(source), max_side=max_side, limits=limits, query=True)
     if isinstance(source, np.ndarray):
         return source
+    if isinstance(source, Image.Image):
+        return flatten_image(source, max_side=max_side, limits=limits)
     if isinstance(source, PillowLike):
         return np.asarray(source.convert("RGB"), dtype=np.uint8)
     raise InputError(

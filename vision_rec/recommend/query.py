@@ -27,6 +27,7 @@ from vision_rec.recommend.visits import (
     session_rows,
     spared,
     visits_of,
+    with_variants,
 )
 from vision_rec.recommend.visits import encoded as encoded_visits
 from vision_rec.sessions import VIEW, SessionEncoder
@@ -125,7 +126,7 @@ def aim(
     )
     allowed = state.catalog.mask(query.filters, like=product_row)
     again = alone and sessions.viewed == "rank"  # what was viewed is an answer, too
-    allowed[_excluded(state, query, product_row, viewed_too=not again)] = False
+    allowed[_excluded(state, query, product_row) | _visited(state, query, alone=alone, again=again)] = False
     lexical, boost = _boosts(state, query, search)
     few = alone and older is None and len(visits) <= FEW_VIEWS
     others = likeminded(state, audience(), row, weights) if few else None
@@ -192,7 +193,8 @@ def _unknown(state: State, query: Query, history: History | None, past: Past) ->
     most = max(visitors.values(), default=1)
     boost[list(visitors)] = [count / most for count in visitors.values()]
     allowed = state.catalog.mask(query.filters) & (boost > 0)
-    allowed[_excluded(state, query, None, viewed_too=True) | spared(state, past, viewed_too=True)] = False
+    allowed[_excluded(state, query, None) | _visited(state, query, alone=True, again=False)] = False
+    allowed[spared(state, past, viewed_too=True)] = False
     nothing = np.zeros(state.layout.dim, dtype=np.float32)
     return Target(
         query=query,
@@ -310,21 +312,32 @@ def _named_weights(state: State, query: Query) -> dict[str, float] | None:
     return dict(state.presets[query.preset])
 
 
-def _excluded(state: State, query: Query, product_row: int | None, *, viewed_too: bool) -> Mask:
-    """Mark rows (N,) that are never results: what the query is made of, its own group, `exclude`.
-
-    Of `recent` only what was more than viewed, unless `viewed_too`.
-    """
+def _excluded(state: State, query: Query, product_row: int | None) -> Mask:
+    """Mark rows (N,) that are never results: what the query is made of, its own group, `exclude`."""
     out = np.zeros(len(state), dtype=bool)
-    acts = zip_longest(query.recent, query.recent_types, fillvalue=VIEW)
-    recent = [ident for ident, kind in acts if viewed_too or kind not in ONLY_VIEWED]
-    named = [*query.exclude, *recent, *(e.product_id for e in query.examples if e.product_id)]
+    named = [*query.exclude, *(e.product_id for e in query.examples if e.product_id)]
     out[[state.catalog.row_of(ident) for ident in named if ident in state.catalog]] = True
     if product_row is not None:
         out[product_row] = True
         group = state.catalog.groups[product_row]
         if query.exclude_own_group and query.max_per_group and group >= 0:
             out |= state.catalog.groups == group
+    return out
+
+
+def _visited(state: State, query: Query, *, alone: bool, again: bool) -> Mask:
+    """Mark rows (N,) that `recent` rules out, as stored acts would.
+
+    Bought or in the cart: with their variants. Viewed: not where they may come `again`, and where they are
+    the only source with their variants, too.
+    """
+    acts = list(zip_longest(query.recent, query.recent_types, fillvalue=VIEW))
+    out = with_variants(state, {ident for ident, kind in acts if kind not in ONLY_VIEWED})
+    if again:
+        return out
+    if alone and query.max_per_group:
+        return out | with_variants(state, set(query.recent))
+    out[[state.catalog.row_of(ident) for ident in query.recent if ident in state.catalog]] = True
     return out
 
 

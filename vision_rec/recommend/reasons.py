@@ -133,6 +133,8 @@ def empty_reason(state: State, target: Target, ranked: int) -> str:
 
 def _nothing_known(target: Target) -> str:
     """Say why there is nothing for a visitor of whom nothing is known."""
+    if target.visiting.visitors and (least := target.query.min_score or 0.0) > 0:
+        return f"nothing is known of this visitor; what is popular scores 0, below min_score {least:g}"
     if target.visiting.visitors:
         return "nothing is known of this visitor, and no popular product passes"
     if target.visiting.is_down:
@@ -148,5 +150,5 @@ def _worst_filter(state: State, target: Target, live: int) -> str:
     masks = [state.catalog.clause_mask(clause, like=target.product_row) for clause in clauses]
     left = [int(np.count_nonzero(mask & ~state.catalog.retired)) for mask in masks]
     worst = int(np.argmin(left))
-    removed = f"filter {clauses[worst].expression!r} removes {live - left[worst]} of {live} products"
+    removed = f"filter {clauses[worst].expression!r:.200} removes {live - left[worst]} of {live} products"
     return removed if left[worst] == 0 else f"no product passes all filters; {removed}, the most"

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vision_rec.errors import InputError, VisionRecError
 from vision_rec.fusion import AspectLayout
 from vision_rec.recommend.answerer import CHUNK, Answerer, Neighbours
@@ -172,6 +174,9 @@ class Recommender:
 
     def products(self, *, offset: int = 0, limit: int = 100) -> tuple[Product, ...]:
         """Return products that are not retired, in the order of the catalogue."""
+        for name, value in (("offset", offset), ("limit", limit)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise InputError(f"{name} is {value!r:.80}; allowed is a whole number, at least 0")
         catalog = self._state.catalog
         return tuple(catalog.product(int(row)) for row in catalog.live_rows[offset : offset + limit])
 
@@ -322,14 +327,17 @@ class Recommender:
         facets: Sequence[str] = (),
         rating_boost: float = 0.0,
     ) -> Recommendations:
-        """Recommend products near any mix of sources; each option means what it does in POST /v1/search."""
+        """Recommend products near any mix of sources; each option means what it does in POST /v1/search.
+
+        None stands for not given, as null does there.
+        """
         return self.answer(
             Query(
                 product_id=product_id,
                 image=None if image is None else self.picture(image, crop=crop),
                 text=text,
                 colour=colour,
-                examples=tuple(map(self._example, examples)),
+                examples=tuple(map(self._example, examples or ())),
                 recent=listed(recent),
                 recent_types=listed(recent_types),
                 user_id=user_id,
@@ -341,14 +349,14 @@ class Recommender:
                 k=k,
                 offset=offset,
                 min_score=min_score,
-                diversity=diversity,
+                diversity=0.0 if diversity is None else diversity,
                 max_per_group=max_per_group,
-                exclude_own_group=exclude_own_group,
+                exclude_own_group=True if exclude_own_group is None else exclude_own_group,
                 session_share=session_share,
                 session_model=session_model,
                 crop=box_of(crop),
                 facets=listed(facets),
-                rating_boost=rating_boost,
+                rating_boost=0.0 if rating_boost is None else rating_boost,
             )
         )
 

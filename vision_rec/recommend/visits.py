@@ -155,12 +155,12 @@ def spared(state: State, past: Past, *, viewed_too: bool) -> Mask:
     done = {e.product_id for e in past.acts if e.type in ("add_to_cart", RATING)}
     if viewed_too:
         done |= {event.product_id for event in past.acts[-MAX_RECENT:]}
-    return _with_variants(state, done | past.bought)
+    return with_variants(state, done | past.bought)
 
 
 def damping(state: State, past: Past) -> Array:
     """Return what products lately viewed lose (N,)."""
-    viewed = _with_variants(state, {event.product_id for event in past.acts[-MAX_RECENT:]})
+    viewed = with_variants(state, {event.product_id for event in past.acts[-MAX_RECENT:]})
     return np.where(viewed, np.float32(-DAMPED), np.float32(0.0))
 
 
@@ -185,7 +185,7 @@ def coming_back(
     return out, gains
 
 
-def _with_variants(state: State, idents: Collection[str]) -> Mask:
+def with_variants(state: State, idents: Collection[str]) -> Mask:
     """Mark the rows (N,) of products and of their variants: another size of it is no news."""
     rows = [state.catalog.row_of(ident) for ident in idents if ident in state.catalog]
     return _and_variants(state, np.array(rows, np.int64))

@@ -24,7 +24,9 @@ from vision_rec.service.problems import ParameterError, RequestError
 from vision_rec.service.schemas import SearchBody
 
 MAX_DEPTH = 8
-_TEXTS = frozenset({"product_id", "image_url", "text", "colour", "user_id", "session_id", "preset", "cursor"})
+_TEXTS = frozenset(
+    "product_id image image_url text colour user_id session_id session_model preset cursor".split()
+)
 _LISTS = frozenset({"recent", "recent_types", "exclude", "facets"})
 
 
@@ -54,7 +56,8 @@ async def read_json(request: Request) -> dict[str, Any]:
     kind = media_type(request)
     if kind != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", kind):
         raise RequestError(
-            "unsupported-media-type", f"the Content-Type is {kind or 'missing'!r}; send application/json"
+            "unsupported-media-type",
+            f"the Content-Type is {repr(kind[:80]) if kind else 'missing'}; send application/json",
         )
     body = await request.body()
     try:
@@ -210,14 +213,22 @@ def refuse_unknown(name: str, known: Collection[str]) -> None:
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse parameters of the query string that a route does not have, where it has any.
+    """Refuse parameters of the query string that a route does not have, or that are given twice.
 
-    Raises InputError; a misspelt one would change nothing and tell nobody.
+    Raises InputError; such a one would change nothing and tell nobody. A GET that has no parameters at all
+    takes no notice of them.
     """
     route = request.scope.get("route")
-    known = {field.alias for field in route.dependant.query_params} if isinstance(route, APIRoute) else None
-    for name in request.query_params if known else ():
-        refuse_unknown(name, known or ())
+    if not isinstance(route, APIRoute):
+        return
+    known = {field.alias for field in route.dependant.query_params}
+    given = [name for name, _ in request.query_params.multi_items()]
+    if given and not known and request.method not in ("GET", "HEAD"):
+        raise ParameterError(given[0], "unknown", "this path has no parameters; send the fields in the body")
+    for place, name in enumerate(given if known else ()):
+        refuse_unknown(name, known)
+        if name in given[:place]:
+            raise ParameterError(name, "repeated", f"the parameter {name!r} is given twice")
 
 
 def _value(name: str, text: str) -> Any:
@@ -245,4 +256,6 @@ def _listed(name: str, text: str) -> list[Any]:
 def _wanted(name: str) -> str:
     if name in ("filters", "weights", "examples", "crop"):
         return "give JSON"
+    if name in _LISTS:
+        return "give texts with commas between them, or a JSON list of texts"
     return "give true or false" if name == "exclude_own_group" else "give a finite number"

@@ -142,9 +142,13 @@ def _wrong_fields(request: Request) -> list[dict[str, str]]:
     fields = getattr(request.state, "fields", None)
     if fields is None:
         return []
-    given = {name: value for name, value in fields.items() if value is not None}  # null means not given
+    given = {  # null means not given, and 10.0 is 10
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in fields.items()
+        if value is not None
+    }
     try:
-        request.app.state.service.search_body.model_validate(given)
+        request.app.state.service.search_body.model_validate(given, strict=True)
     except ValidationError as error:
         return _field_errors(error)
     return []
@@ -161,7 +165,10 @@ async def http_error(request: Request, error: Exception) -> Response:
         "method-not-allowed": f"{path} does not answer {method}; the methods are listed in /openapi.json",
     }
     detail = details.get(code) or str(error.detail) or HTTPStatus(error.status_code).phrase
-    return respond(request, code, detail, headers=dict(error.headers or {}))
+    headers = {name.title(): text for name, text in (error.headers or {}).items()}
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")) and "HEAD" not in allowed:
+        headers["Allow"] = ", ".join(sorted([*allowed, "HEAD"]))  # the outermost layer answers it
+    return respond(request, code, detail, headers=headers)
 
 
 async def validation_error(request: Request, error: Exception) -> Response:

@@ -19,7 +19,7 @@ from vision_rec.service.openapi import answers
 from vision_rec.service.paths import ProductId, product_path
 from vision_rec.service.problems import RequestError, request_id_of
 from vision_rec.service.schemas import MAX_PAGE, ProductAnswer, ProductPage
-from vision_rec.service.search import json_response
+from vision_rec.service.search import is_known, json_response
 
 router = APIRouter(prefix="/v1/products", tags=["products"])
 _FOREVER = "private, max-age=31536000, immutable"
@@ -112,7 +112,7 @@ def _small(
     """Return the tag of a small picture, and its bytes unless `known` names that tag."""
     path = find_picture(ref, root, fetched)
     tag = thumbnails.tag(path, width)
-    if tag in known:
+    if is_known(f'"{tag}"', known):
         return tag, None
     made = thumbnails.read(path, width)
     return made.tag, made.data

@@ -113,11 +113,9 @@ async def restore(request: Request, number: int) -> Response:
 
 
 @router.get("/v1/rules/diff", responses=answers(ChangesOut))
-async def diff(request: Request) -> Response:
+async def diff(request: Request, before: str = "current", after: str = "draft") -> Response:
     """Say what differs: `before` (current) against `after` (draft), or two numbers of versions."""
-    service, given = service_of(request), request.query_params
-    check_known(given, ("before", "after"))
-    before, after = given.get("before", "current"), given.get("after", "draft")
+    service = service_of(request)
     found = await service.file_thread(partial(service.rules.diff, before, after))
     return _answer(request, {"before": before, "after": after, **_changes(found)})
 

@@ -41,7 +41,7 @@ async def similar(request: Request) -> Response:
     service, started = service_of(request), time.perf_counter()
     tag = entity_tag(request, service)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if tag in request.headers.get("if-none-match", ""):
+    if is_known(tag, request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     asked = fields_from_texts(request.query_params.multi_items(), allowed=SIMILAR_FIELDS)
     if asked.fields.get("user_id") or asked.fields.get("session_id"):
@@ -166,6 +166,11 @@ async def answered(
 def json_response(body: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
     """Write `body` as JSON bytes."""
     return Response(orjson.dumps(body), status, dict(headers or {}), media_type="application/json")
+
+
+def is_known(tag: str, header: str) -> bool:
+    """Say whether an If-None-Match names `tag`; weak and strong are alike (RFC 9110, 13.1.2)."""
+    return tag.removeprefix("W/") in {known.strip().removeprefix("W/") for known in header.split(",")}
 
 
 def entity_tag(request: Request, service: Service) -> str:
