@@ -128,6 +128,7 @@ class PictureBlocks:
             handled += 1
             if isinstance(picture, ImageError):
                 self.broken[sha] = picture.reason
+                self.cache.refuse(sha, picture.reason)
                 self.tell(1)
             else:
                 batch.append((sha, picture))

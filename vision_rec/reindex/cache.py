@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS block (
   PRIMARY KEY (sha, encoder)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (
   path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refusal (
+  sha TEXT PRIMARY KEY, reason TEXT NOT NULL, limits TEXT NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS block_used ON block (used);
 """
 _MAX_BLOCKS = 2_000_000  # about 1.5 GB with the bundled encoder
@@ -35,13 +37,16 @@ _MARKS = 500
 class PictureCache:
     """Blocks of pictures by content hash, and content hashes of files by path, size and time.
 
-    Every value carries a checksum. Where the file is damaged it is started anew; where that fails too
-    the run goes on without it.
+    Every block carries a checksum. `limits` names those that pictures are decoded under. Where the file is
+    damaged it is started anew; where that fails too the run goes on without it.
     """
 
-    def __init__(self, folder: Path, encoder: str, width: int, *, max_blocks: int = _MAX_BLOCKS) -> None:
+    def __init__(
+        self, folder: Path, encoder: str, width: int, *, limits: str = "", max_blocks: int = _MAX_BLOCKS
+    ) -> None:
         self._path = folder / _NAME
         self._encoder, self._width, self._max_blocks = encoder, width, max_blocks
+        self._limits = limits
         self._db: sqlite3.Connection | None = self._open(retry=True)
 
     def _open(self, *, retry: bool) -> sqlite3.Connection | None:
@@ -111,6 +116,27 @@ class PictureCache:
             for sha, block in blocks.items()
         ]
         self._write("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?)", rows)
+
+    def refuse(self, sha: str, reason: str) -> None:
+        """Remember that a picture could not be decoded, and how often that was so under the same limits."""
+        self._write(
+            "INSERT INTO refusal VALUES (?, ?, ?, 1) ON CONFLICT (sha) DO UPDATE SET "
+            "tries = CASE WHEN (limits, reason) = (excluded.limits, excluded.reason) "
+            "THEN tries + 1 ELSE 1 END, "
+            "reason = excluded.reason, limits = excluded.limits",
+            [(sha, reason, self._limits)],
+        )
+
+    def refusals(self, hashes: Sequence[str]) -> dict[str, tuple[str, bool, int]]:
+        """Return by content hash why pictures were refused, whether under the limits of now, how often."""
+        found: dict[str, tuple[str, bool, int]] = {}
+        for start in range(0, len(hashes), _MARKS):
+            part = hashes[start : start + _MARKS]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT sha, reason, limits, tries FROM refusal WHERE sha IN ({marks})"
+            for sha, reason, limits, tries in self._rows(sql, [*part]):
+                found[sha] = (reason, limits == self._limits, tries)
+        return found
 
     def hashes(self, files: Sequence[tuple[str, int, int]]) -> dict[str, str]:
         """Return the content hash by path of those files (path, size, mtime_ns) that have not changed."""

@@ -107,4 +107,10 @@ class Context:
 def open_cache(settings: Settings, encoders: EncoderSet) -> PictureCache:
     """Open the cache of picture blocks for the image encoder at hand."""
     width = sum(a.dim for a in encoders.layout.aspects if a.name not in (WORDS, REVIEWS))
-    return PictureCache(settings.paths.data / "cache", digest(encoders.fingerprints.get("image", "")), width)
+    limits = settings.images.model_dump(mode="json", exclude={"workers", "allowed_hosts"})
+    return PictureCache(
+        settings.paths.data / "cache",
+        digest(encoders.fingerprints.get("image", "")),
+        width,
+        limits=digest(to_json(sorted(limits.items()))),
+    )

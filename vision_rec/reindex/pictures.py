@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from vision_rec.errors import FeedError, FetchError, ImageError, UrlNotAllowedError
+from vision_rec.errors import FetchError, ImageError, UrlNotAllowedError
 from vision_rec.failpoints import failpoint
 from vision_rec.images import resolve_ref
 from vision_rec.reindex.cache import PictureCache
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vision_rec.fetch import Fetcher
 
 PLACEHOLDER_SHARE, PLACEHOLDER_PRODUCTS = 0.005, 20
-LOST_PRODUCTS = 20
 _BATCH = 500
 
 Located = dict[str, Path | str]  # reference → file, or the reason why there is none
@@ -186,20 +185,3 @@ def set_image_hashes(staging: Staging) -> None:
             for key, group in groupby(found, key=lambda line: line[0])
         ),
     )
-
-
-def guard_against_lost_pictures(staging: Staging, root: Path) -> None:
-    """Raise FeedError where no picture at all is left of a catalogue that had them: a wrong folder."""
-    usable = int(staging.one("SELECT count(*) FROM picture WHERE sha IS NOT NULL"))
-    had = int(
-        staging.one(
-            "SELECT count(*) FROM parent JOIN product USING (key) WHERE NOT gone AND refs <> '[]' "
-            "AND flags NOT LIKE '%no_image%'"
-        )
-    )
-    if not usable and had >= LOST_PRODUCTS:
-        reasons = ", ".join(r for (r,) in staging.db.execute("SELECT DISTINCT reason FROM picture LIMIT 5"))
-        raise FeedError(
-            f"none of the feed's pictures can be had ({reasons}), though {had} products had some; look at "
-            f"the picture folder {root} (--images DIR), or run again with --allow-shrink"
-        )

@@ -120,7 +120,8 @@ def set_targets(staging: Staging, stale: Stale, *, now: datetime, retire_days: i
           product.key, parent.row,
           CASE WHEN product.gone THEN coalesce(parent.retired_at, :stamp) END,
           CASE WHEN product.gone THEN :image_changed
-            ELSE :image OR parent.row IS NULL OR parent.image_hash <> coalesce(image_state.hash, '') END,
+            ELSE :image OR parent.row IS NULL OR parent.image_hash <> coalesce(image_state.hash, '')
+              OR product.key IN (SELECT key FROM retry) END,
           CASE WHEN product.gone THEN :text_changed
             ELSE :text OR parent.row IS NULL OR parent.text_hash <> product.text_hash END,
           CASE WHEN product.gone THEN :text_changed
@@ -150,7 +151,10 @@ def set_targets(staging: Staging, stale: Stale, *, now: datetime, retire_days: i
 def count_plan(staging: Staging, stale: Stale) -> PlanCounts:
     """Count how the feed differs from the current version."""
     both = "product JOIN parent USING (key) LEFT JOIN image_state USING (key) WHERE NOT product.gone AND "
-    text, image = "parent.text_hash <> product.text_hash", "parent.image_hash <> coalesce(hash, '')"
+    text, image = (
+        "parent.text_hash <> product.text_hash",
+        "(parent.image_hash <> coalesce(hash, '') OR product.key IN (SELECT key FROM retry))",
+    )
     reviews = "parent.review_hash <> product.review_hash"
     same = f"NOT ({text}) AND NOT ({image}) AND NOT ({reviews})"
     meta = "(parent.meta_hash <> product.meta_hash OR parent.retired_at IS NOT NULL)"

@@ -13,6 +13,13 @@ from vision_rec.errors import FeedError
 from vision_rec.failpoints import failpoint
 from vision_rec.reindex import build, checks
 from vision_rec.reindex.blocks import PictureBlocks, set_todo
+from vision_rec.reindex.broken import (
+    count_without_picture,
+    guard_against_lost_pictures,
+    guard_against_unusable_pictures,
+    set_retries,
+    tell_old_problems,
+)
 from vision_rec.reindex.chunks import ChunkStore
 from vision_rec.reindex.context import Context
 from vision_rec.reindex.encode import ChunkEncoder
@@ -20,7 +27,6 @@ from vision_rec.reindex.intake import take_feed, take_reviews
 from vision_rec.reindex.pictures import (
     PictureFinder,
     find_placeholders,
-    guard_against_lost_pictures,
     set_image_hashes,
 )
 from vision_rec.reindex.plan import (
@@ -63,6 +69,9 @@ def plan(context: Context) -> None:
             journal.plan = replace(journal.plan, behaviour_changed=changed)
         elif context.parent is not None and context.is_behaviour_new:
             journal.notes.append("the block behaviour is dropped: there is no session pair, nor --views")
+    if parent is not None:
+        tell_old_problems(staging, context.cache, journal)
+        journal.products_without_image = count_without_picture(staging)
     failpoint("reindex.planned")
     _guard(context)
 
@@ -81,6 +90,8 @@ def _find_pictures(context: Context, *, gone_too: bool) -> None:
     finder.find(context.staging, context.journal, context.progress, gone_too=gone_too)
     find_placeholders(context.staging, context.journal)
     set_image_hashes(context.staging)
+    if context.parent is not None:
+        set_retries(context.staging, context.cache)
 
 
 def _guard(context: Context) -> None:
@@ -89,7 +100,7 @@ def _guard(context: Context) -> None:
     most = context.settings.feed.max_shrink_share
     try:
         guard_against_shrinking(context.staging, most=most, parent_id=context.parent.id)
-        guard_against_lost_pictures(context.staging, context.inputs.images)
+        guard_against_lost_pictures(context.staging, most=most, folder=str(context.inputs.images))
     except FeedError as error:
         if not context.inputs.plan_only:
             raise
@@ -161,6 +172,7 @@ def make_files(context: Context, building: Path, store: ChunkStore, kind: str, *
         build.share_files(building, context.parent.path)
     else:
         _make_rows(context, building, store)
+        _guard_pictures(context, store)
     if context.behaviour is not None:
         context.behaviour.write_model(building)
     with context.journal.stage("catalogue") as done:
@@ -194,6 +206,16 @@ def _make_rows(context: Context, building: Path, store: ChunkStore) -> None:
         )
         build.write_ids(building / build.IDS, context.staging)
         done.append(context.count)
+
+
+def _guard_pictures(context: Context, store: ChunkStore) -> None:
+    if context.parent is None or context.inputs.allow_shrink:
+        return
+    try:
+        guard_against_unusable_pictures(context.staging, most=context.settings.feed.max_shrink_share)
+    except FeedError:
+        store.keep_only(iter(()))  # the next run looks again: the cause may have passed
+        raise
 
 
 def _index_and_check(context: Context, building: Path, kind: str, catalog_rows: int) -> None:

@@ -27,6 +27,7 @@ CREATE TABLE parent (
   retired_at TEXT, rating REAL, rating_count INTEGER NOT NULL, sentiment REAL, flags TEXT NOT NULL);
 CREATE TABLE picture (ref TEXT PRIMARY KEY, path TEXT, sha TEXT, reason TEXT, host TEXT NOT NULL DEFAULT '');
 CREATE INDEX picture_remote ON picture ((host <> ''), ref);
+CREATE TABLE retry (key TEXT PRIMARY KEY);
 CREATE TABLE image_state (key TEXT PRIMARY KEY, hash TEXT NOT NULL);
 CREATE TABLE target (
   row INTEGER PRIMARY KEY, key TEXT NOT NULL, parent_row INTEGER, retired_at TEXT,
