@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 from reindex_shop import InProcessPool, Shop, records
 
@@ -94,6 +97,23 @@ def test_what_is_amiss_is_told_each_time(shop, busy, monkeypatch):
         assert report.image_problems == first.image_problems, report.outcome
         assert sorted(report.image_problem_list, key=str) == sorted(first.image_problem_list, key=str)
         assert report.products_without_image == 2
+
+
+def test_a_picture_exchanged_for_one_of_its_size_and_time_is_noticed(shop, busy, monkeypatch):
+    monkeypatch.setattr(busy, "slow", frozenset())
+    first, second = shop.root / "images/p001.png", shop.root / "images/p002.png"
+    size = max(first.stat().st_size, second.stat().st_size) + 8
+    for path in (first, second):  # bytes after the end of a PNG mean nothing
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+        os.utime(path, ns=(10**18, 10**18))
+    shop.run()
+    time.sleep(2.1)  # files younger than two seconds are not remembered at all
+    shop.run(full=True)
+    contents = first.read_bytes(), second.read_bytes()
+    for path, content in zip((second, first), contents, strict=True):
+        path.write_bytes(content)
+        os.utime(path, ns=(10**18, 10**18))
+    assert shop.run().plan.pictures_changed == 2
 
 
 # ── a catalogue that loses its pictures ──────────────────────────────────────────────────────────────

@@ -139,7 +139,10 @@ def _located(outcome: Path | FetchError | UrlNotAllowedError) -> Path | str:
 
 
 def _state(path: Path, limits: ImageSettings) -> tuple[int, int] | str:
-    """Return size and time of a file, or the reason why it cannot be a picture."""
+    """Return size and time of a file, or the reason why it cannot be a picture.
+
+    The time is that of the last change of content or inode: archives and copies may keep the former.
+    """
     try:
         state = os.stat(path)
     except OSError:
@@ -148,7 +151,7 @@ def _state(path: Path, limits: ImageSettings) -> tuple[int, int] | str:
         return "empty"
     if state.st_size > limits.max_bytes:
         return "too-large"
-    return state.st_size, state.st_mtime_ns
+    return state.st_size, max(state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _sha256(path: str) -> str | None:
