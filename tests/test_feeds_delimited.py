@@ -80,6 +80,34 @@ def test_utf16_without_a_mark_loses_only_the_undecodable_row(feed):
     assert [(e.line, e.column) for e in errors] == [(3, "title")]
 
 
+@pytest.mark.parametrize("pack", [bytes, packed_bytes])
+@pytest.mark.parametrize(
+    "last",
+    [
+        "P3",
+        "P3,Title 3,Some wor",
+        'P3,"Tea',
+        'P3,Tea,"one\ntwo, a, b, c, d, e, f, g\nthree',
+        'P3,"Tea ""big""',
+    ],
+)
+def test_a_feed_cut_off_in_its_last_row_is_refused(feed, pack, last):
+    text = f"{HEADER}\n{good(1)}\n{good(2)}\n{last}"
+    with pytest.raises(FeedError, match=r"cut off in its last row \(line 4: .*download it again") as caught:
+        read(feed(pack(text.encode())))
+    assert not isinstance(caught.value, FeedRowError)
+    products, errors = read(feed(f"{text}\n"))  # with a line break it is a bad row as any other
+    assert [product.id for product in products] == ["P1", "P2"] and errors
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [good(3), 'P3,"Title 3","one\ntwo",3 USD,in_stock,3.jpg', ""])
+def test_a_whole_last_row_needs_no_line_break(feed, newline, last):
+    bad = f'P2,Tea 12" wide,"x{newline}P2,too,few'  # stray quotes before it cost their own rows only
+    products, errors = read(feed(newline.join([HEADER, good(1), bad, last]).encode()))
+    assert [product.id for product in products] == ["P1", "P3"][: 1 + bool(last)] and len(errors) == 2
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

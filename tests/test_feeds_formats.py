@@ -130,6 +130,26 @@ def test_bad_json_lines_cost_only_themselves(run):
     assert [e.line for e in errors] == list(range(2, 2 * len(BAD_JSON) + 1, 2))
 
 
+@pytest.mark.parametrize("reader", [read_feed, read_reviews])
+@pytest.mark.parametrize("many", [1, 30])  # within the rows looked at for columns, and beyond them
+def test_json_lines_cut_off_in_the_last_are_refused(run, reader, many):
+    whole = '{"id": "1", "title": "Töpfe", "details": {"a": "b"}}'.encode()
+    for end in (1, whole.index("ö".encode()) + 1, whole.index(b"}") + 1):
+        with pytest.raises(
+            FeedError, match=rf"cut off in its last row \(line {many + 1}: .*download it again"
+        ):
+            run((whole + b"\n") * many + whole[:end], "f.jsonl", reader)
+        found, errors = run((whole + b"\n") * many + whole[:end] + b"\n", "f.jsonl", reader)
+        assert (len(found), len(errors)) == (many, 1)
+    assert len(run((whole + b"\n") * many + whole, "f.jsonl", reader)[0]) == many + 1
+    assert len(run(whole + b"\n" + b"[1]", "f.jsonl", reader)[1]) == 1  # whole, if of no use
+
+
+def test_reviews_cut_off_in_the_last_row_are_refused(run):
+    with pytest.raises(FeedError, match="cut off in its last row"):
+        run("product_id,text\n1,fine\n2", "r.csv", read_reviews)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

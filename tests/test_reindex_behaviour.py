@@ -241,6 +241,9 @@ def test_bad_lines_are_reported_and_too_many_refused(shop):
     path.write_text("session_id,product_id\n" + "s1,\n" * 9 + "s1,p001\n")
     with pytest.raises(FeedError, match="9 bad rows of 10"):
         shop.run(views=path)
+    path.write_text("session_id,product_id\ns1,p001\ns1")
+    with pytest.raises(FeedError, match="cut off in its last row"):
+        shop.run(views=path)
     with pytest.raises(FeedError, match="no views file"):
         shop.run(views=shop.root / "nowhere.csv")
 

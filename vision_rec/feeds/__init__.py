@@ -14,7 +14,7 @@ from vision_rec.feeds.jsonlines import read_json_lines
 from vision_rec.feeds.parquet import read_parquet
 from vision_rec.feeds.products import read_products
 from vision_rec.feeds.reviews import read_reviews
-from vision_rec.feeds.rows import Reject, Row, Table, peek
+from vision_rec.feeds.rows import Reject, Row, Table, peek, refuse_cut
 from vision_rec.feeds.shopify import read_shopify
 from vision_rec.feeds.source import open_feed
 from vision_rec.feeds.values import check_currency
@@ -42,7 +42,7 @@ def read_feed(
         currency = check_currency(default_currency) if default_currency else None
     except ValueError as error:
         raise FeedError(f"default_currency: {error}") from error
-    return _read(path, detect_format(path), mapping or {}, currency, on_error or _raise)
+    return _read(path, detect_format(path), mapping or {}, currency, refuse_cut(path, on_error or _raise))
 
 
 def _raise(error: FeedRowError) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_rec.errors import FeedError, FeedRowError
-from vision_rec.feeds.rows import MAX_COLUMNS, MAX_FIELD, WHOLE_ROW, Reject, Row, Table
+from vision_rec.feeds.rows import MAX_COLUMNS, MAX_FIELD, WHOLE_ROW, CutRowError, Reject, Row, Table
 from vision_rec.feeds.source import CHUNK, Stream
 
 MAX_LINE = 1 << 20  # bytes; longer lines are skipped without being held
@@ -31,13 +31,19 @@ class Line:
         """Decode the line; undecodable bytes become surrogates that are found later."""
         return self.raw.decode("utf-8", "surrogateescape")
 
+    @property
+    def ended(self) -> bool:
+        """Whether a line break follows; only the last line of a file may lack it."""
+        return self.raw.endswith((b"\n", b"\r"))
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One logical row: the line it starts on and its cells."""
+    """One logical row: the line it starts on, its cells, and whether a line break ends it."""
 
     line: int
     cells: list[str]
+    ended: bool
 
 
 def read_lines(stream: Stream) -> Iterator[Line]:
@@ -85,13 +91,13 @@ class Records:
                 yield from self._quoted(line)
             elif line.raw.strip():
                 cells = line.text.rstrip("\r\n").split(self._delimiter)
-                yield Record(line.number, cells)
+                yield Record(line.number, cells, line.ended)
 
     def _next(self) -> Line | None:
         return self._again.popleft() if self._again else next(self._lines, None)
 
-    def _refuse(self, line: Line, reason: str) -> None:
-        self.reject(FeedRowError(line.number, WHOLE_ROW, reason))
+    def _refuse(self, line: Line, reason: str, kind: type[FeedRowError] = FeedRowError) -> None:
+        self.reject(kind(line.number, WHOLE_ROW, reason))
 
     def _take(self, first: Line, taken: list[Line]) -> Iterator[str]:
         """Yield the text of `first` and, as far as the parser asks, of the lines after it."""
@@ -108,19 +114,20 @@ class Records:
         try:
             cells = next(self._parser(self._take(first, taken)))
         except csv.Error as error:
-            self._resync(taken, _explain(str(error)))
+            kind = CutRowError if self._breaks_off(taken, str(error)) else FeedRowError
+            self._resync(taken, _explain(str(error)), kind)
             return
         if len(taken) > 1 and self._swallowed(taken, len(cells)):
             self._resync(taken, "the quote opened here is closed in another row")
             return
-        yield Record(first.number, cells)
+        yield Record(first.number, cells, taken[-1].ended)
 
     def _parser(self, lines: Iterator[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self._delimiter, strict=True, skipinitialspace=True)
 
-    def _resync(self, taken: list[Line], reason: str) -> None:
+    def _resync(self, taken: list[Line], reason: str, kind: type[FeedRowError] = FeedRowError) -> None:
         self._again.extendleft(reversed(taken[1:]))
-        self._refuse(taken[0], reason)
+        self._refuse(taken[0], reason, kind)
 
     def _swallowed(self, taken: list[Line], count: int) -> bool:
         """Tell whether a record of several lines has eaten rows that stand on their own."""
@@ -128,6 +135,11 @@ class Records:
             return any(map(self._stands_alone, taken[1:]))
         middle = taken[1:-1] if count >= _MIN_COLUMNS_TO_JUDGE else []
         return bool(middle) and all(map(self._stands_alone, middle))
+
+    def _breaks_off(self, taken: list[Line], message: str) -> bool:
+        """Tell whether the file ends inside the quotes of its last row, not just inside a stray quote."""
+        inside = "end of data" in message and not taken[-1].ended
+        return inside and not any(map(self._stands_alone, taken[1:]))
 
     def _stands_alone(self, line: Line) -> bool:
         try:
@@ -185,7 +197,8 @@ def _rows(records: Records, columns: tuple[str, ...], reject: Reject) -> Iterato
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != count:
-            reject(FeedRowError(record.line, WHOLE_ROW, f"{len(cells)} columns; the header has {count}"))
+            kind = FeedRowError if record.ended or len(cells) > count else CutRowError
+            reject(kind(record.line, WHOLE_ROW, f"{len(cells)} columns; the header has {count}"))
             continue
         fields: dict[str, tuple[str, ...]] = {}
         for name, cell in zip(columns, cells, strict=True):

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from vision_rec.errors import FeedError, FeedRowError
 from vision_rec.feeds.delimited import MAX_LINE, read_lines
-from vision_rec.feeds.rows import MAX_COLUMNS, MAX_NAME, WHOLE_ROW, Number, Reject, Row
+from vision_rec.feeds.rows import MAX_COLUMNS, MAX_NAME, WHOLE_ROW, CutRowError, Number, Reject, Row
 from vision_rec.feeds.source import Stream
 
 _NESTED = ("attributes", "properties", "specs", "details")  # their keys are columns of their own
@@ -30,7 +30,14 @@ def read_json_lines(stream: Stream, path: Path, reject: Reject) -> Iterator[Row]
         try:
             yield Row(line.number, _fields(_parse(raw)))
         except (ValueError, RecursionError) as error:
-            reject(FeedRowError(line.number, WHOLE_ROW, f"not a JSON object: {error}"))
+            kind = CutRowError if not line.ended and _breaks_off(raw, error) else FeedRowError
+            reject(kind(line.number, WHOLE_ROW, f"not a JSON object: {error}"))
+
+
+def _breaks_off(raw: bytes, error: Exception) -> bool:
+    """Tell whether `raw` may be the beginning of an object: it ends within a value or a character."""
+    inside = isinstance(error.__cause__, UnicodeDecodeError) and not raw.endswith(b"}")
+    return inside or isinstance(error, json.JSONDecodeError)
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

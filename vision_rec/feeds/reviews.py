@@ -14,7 +14,7 @@ from vision_rec.feeds.detect import detect_format
 from vision_rec.feeds.jsonlines import read_json_lines
 from vision_rec.feeds.parquet import read_parquet
 from vision_rec.feeds.products import MAX_DESCRIPTION, MAX_NAMES, MAX_TITLE, Cells
-from vision_rec.feeds.rows import Reject, Row, Table, peek
+from vision_rec.feeds.rows import Reject, Row, Table, peek, refuse_cut
 from vision_rec.feeds.source import open_feed
 from vision_rec.feeds.values import parse_date
 from vision_rec.types import Review
@@ -50,7 +50,7 @@ def read_reviews(
     kind = detect_format(path)
     if kind in ("rss", "atom", "shopify"):
         raise FeedError(f"{path}: reviews are read from CSV, TSV, JSON Lines or Parquet, not from {kind}")
-    return _read(path, kind, mapping or {}, on_error or _raise)
+    return _read(path, kind, mapping or {}, refuse_cut(path, on_error or _raise))
 
 
 def _raise(error: FeedRowError) -> None:

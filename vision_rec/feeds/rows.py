@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
-from vision_rec.errors import FeedRowError
+from vision_rec.errors import FeedError, FeedRowError
 
 MAX_FIELD = 128 * 1024  # characters of one value, whatever the format
 MAX_COLUMNS = 1_000  # of one row
@@ -14,6 +15,27 @@ MAX_NAME = 256  # characters of a column's name
 WHOLE_ROW = "(row)"  # the column named where a whole row is unusable
 
 Reject = Callable[[FeedRowError], None]
+
+
+class CutRowError(FeedRowError):
+    """A row that is no whole one, at the very end of a file that does not end in a line break."""
+
+
+def refuse_cut(path: Path, reject: Reject) -> Reject:
+    """Give a function that hands rows to `reject`, but raises FeedError for one that the file's end cuts off.
+
+    One bad row costs only itself; where a file breaks off, all the rows after it are missing too.
+    """
+
+    def check(error: FeedRowError) -> None:
+        if isinstance(error, CutRowError):
+            raise FeedError(
+                f"{path} is cut off in its last row (line {error.line}: {error.reason}); download it again, "
+                "or end that line with a line break if the file is whole"
+            ) from error
+        reject(error)
+
+    return check
 
 
 class Number(str):

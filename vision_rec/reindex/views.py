@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vision_rec.errors import FeedRowError
 from vision_rec.feeds.events import read_events
+from vision_rec.feeds.rows import refuse_cut
 from vision_rec.reindex.intake import Rejects
 from vision_rec.reindex.report import Journal, Progress
 from vision_rec.sessions import RATING, say_of_type
@@ -76,7 +77,7 @@ def fit_views(
     views, taken = _Views(), 0
     with journal.stage("views") as done:
         try:
-            for line, act in read_events(path, on_error=rejects):
+            for line, act in read_events(path, on_error=refuse_cut(path, rejects)):
                 try:
                     views.add(line, act)
                 except FeedRowError as error:
