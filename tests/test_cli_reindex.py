@@ -125,6 +125,16 @@ def test_files_that_are_not_there(cli, small, tmp_path):
     assert not VersionStore(common[1]).ids()
 
 
+def test_reviews_of_strangers_are_told(cli, small, tmp_path):
+    write, common = small
+    (tmp_path / "r.csv").write_text("product_id,rating\np1,5\nx1,4\nx2,3\n")
+    ran = cli("reindex", write(*rows(5)), "--reviews", tmp_path / "r.csv", *common)
+    assert ran.code == 0 and "2 of 3 reviews belong to no product of the feed" in ran.err
+    (tmp_path / "r.csv").write_text("product_id,rating\nx1,4\n")
+    ran = cli("reindex", write(*rows(5)), "--reviews", tmp_path / "r.csv", *common)
+    assert ran.code == 4 and "none of the 1 reviews" in ran.error
+
+
 def test_a_second_reindex_is_exit_code_7(cli, small):
     write, common = small
     with VersionStore(common[1]).lock():

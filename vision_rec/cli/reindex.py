@@ -129,6 +129,8 @@ def _remarks(report: ReindexReport) -> list[str]:
         out.append(f"encoders changed: {', '.join(report.plan.encoders_changed)}")
     if report.duplicates:
         out.append(f"{report.duplicates} rows repeat an id; the last of each counts")
+    if stray := report.reviews_without_product:
+        out.append(f"{stray} of {report.reviews} reviews belong to no product of the feed")
     for reason, count in report.image_problems.items():
         out.append(f"{count} pictures not used: {reason}")
     if report.products_without_image:

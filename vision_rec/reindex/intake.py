@@ -89,7 +89,10 @@ def take_feed(
 def take_reviews(
     path: Path, staging: Staging, journal: Journal, *, settings: FeedSettings, progress: Progress
 ) -> None:
-    """Stage the reviews of the file at `path`; reviews of unknown products are counted and left out."""
+    """Stage the reviews of the file at `path`; reviews of unknown products are counted and left out.
+
+    Raises FeedError where the file cannot be read, has too many bad rows, or has no review of any product.
+    """
     rejects = Rejects(path, journal)
 
     def told() -> Iterator[tuple[str, Review]]:
@@ -110,3 +113,18 @@ def take_reviews(
     journal.reviews_without_product = int(
         staging.one("SELECT count(*) FROM review WHERE key NOT IN (SELECT key FROM product)")
     )
+    _check_reviews(path, staging, journal)
+
+
+def _check_reviews(path: Path, staging: Staging, journal: Journal) -> None:
+    """Raise FeedError where the file would take every product's reviews away without a word."""
+    if not journal.reviews:
+        raise FeedError(f"{path} holds no review; give a file with reviews, or leave --reviews away")
+    # Products that have just left the feed show, too, that the ids are of this shop.
+    known = "SELECT key FROM product UNION ALL SELECT key FROM parent"
+    if not staging.one(f"SELECT EXISTS (SELECT 1 FROM review WHERE key IN ({known}))"):
+        first = staging.one("SELECT key FROM review ORDER BY seq LIMIT 1")
+        raise FeedError(
+            f"none of the {journal.reviews} reviews in {path} belongs to a product of the feed (the first is "
+            f"of {first!r}); their product ids must be ids of the feed: correct them, or leave --reviews away"
+        )

@@ -187,6 +187,12 @@ class Run:
                 self._journal.notes.append(f"started anew: {error}")
                 return None
         self._journal.notes += parent.degraded
+        former = parent.manifest.sources.get("reviews")
+        if former is not None and self._inputs.reviews is None:
+            self._journal.notes.append(
+                f"the version in use was made with reviews ({former}) and this run was given none; "
+                "give --reviews to keep them"
+            )
         return parent
 
     def _prune(self) -> None:
