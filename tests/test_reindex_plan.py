@@ -107,6 +107,16 @@ def test_a_renamed_picture_is_not_encoded_again(shop):
     assert records(shop.open())["p006"]["image_refs"] == ["images/other.png"]
 
 
+def test_the_order_of_rows_and_columns_is_no_news(shop):
+    for number, row in enumerate(shop.rows):
+        row |= {"season": "Summer", "fit": f"{number}", "color": "red"}
+    assert shop.run().outcome == "published"
+    shop.rows[:] = [dict(reversed(row.items())) for row in reversed(shop.rows)]
+    assert shop.run().outcome == "unchanged"
+    shop.rows[0]["fit"] = "other"
+    assert shop.run().outcome == "published"
+
+
 def test_a_picture_that_another_product_had_comes_from_the_cache(shop):
     shop.row("p001")["image_link"] = "images/p002.png"
     report = shop.run()
@@ -169,6 +179,30 @@ def test_reviews_alone_encode_no_text_and_no_picture(shop):
     assert shop.run().outcome == "unchanged"
     shop.row("p001")["price"] = "1.00 EUR"
     assert shop.run().outcome == "published" and records(shop.open())["p002"]["rating"] == 3.5
+
+
+def test_reviews_of_no_product_at_all_are_refused(shop):
+    before = shop.current()
+    path = shop.root / "other.csv"
+    path.write_text("product_id,text\n")
+    with pytest.raises(FeedError, match=r"other\.csv holds no review; give a file with reviews"):
+        shop.run(reviews=path)
+    path.write_text("product_id,text\nSKU-7,fine\nSKU-8,fine\n")
+    with pytest.raises(FeedError, match=r"none of the 2 reviews in .* \(the first is of 'SKU-7'\)"):
+        shop.run(reviews=path)
+    assert shop.current() == before
+    gone = shop.rows.pop(3)["id"]  # reviews of what has just left the feed are of this shop
+    path.write_text(f"product_id,text\n{gone},fine\n")
+    assert shop.run(reviews=path).reviews_without_product == 1
+
+
+def test_a_run_without_the_reviews_of_the_version_before_tells_it(shop):
+    shop.reviews = [{"product_id": "p002", "rating": "5", "text": "lovely"}]
+    assert shop.run().notes == ()
+    shop.reviews = []
+    (note,) = shop.run().notes
+    assert "was made with reviews (" in note and "give --reviews to keep them" in note
+    assert shop.run().notes == ()  # the version in use has none now
 
 
 def test_plan_only_says_what_would_be_done_and_does_nothing(shop):

@@ -120,7 +120,7 @@ class Staging:
         record = product_to_record(product)
         reviews = record.pop("reviews", [])
         meta = to_json(record)
-        meta_hash = digest(meta)
+        meta_hash = digest(to_json(_ordered(record)))
         known = self.db.execute(
             "SELECT text_hash FROM parent WHERE key = ? AND meta_hash = ? AND ?",
             (key, meta_hash, self.trusts_text_hashes),
@@ -178,6 +178,12 @@ class Staging:
         ):
             extra.setdefault(key, []).append(review_from_record(json.loads(record)))
         return {key: _with_reviews(record, extra.get(key, ())) for key, record in found.items()}
+
+
+def _ordered(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with its attributes by name: the order of a feed's columns is no news."""
+    attributes = record.get("attributes", {})
+    return {**record, "attributes": {name: attributes[name] for name in sorted(attributes)}}
 
 
 class _Fold:
