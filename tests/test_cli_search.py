@@ -261,6 +261,17 @@ def test_batch_answers_in_order_and_goes_on_after_bad_queries(cli, ask, publishe
     assert counted.json == {"output": str(results), "queries": 7, "failed": 3} and not counted.err
 
 
+def test_results_never_take_the_place_of_the_queries(cli, published, rows, tmp_path):
+    queries, link = tmp_path / "q.jsonl", tmp_path / "link.jsonl"
+    queries.write_text(json.dumps({"product_id": rows[0]["id"]}))
+    link.symlink_to(queries)
+    before = queries.read_text()
+    for output in (queries, link, tmp_path / "." / "q.jsonl"):
+        ran = cli("search", "--batch", queries, "--output", output, *published.common)
+        assert ran.code == 2 and "is the file of the queries; name another" in ran.error
+    assert queries.read_text() == before
+
+
 def test_a_good_batch_ends_with_0(cli, published, rows, tmp_path):
     queries = tmp_path / "q.jsonl"
     queries.write_text("\ufeff" + json.dumps({"product_id": rows[0]["id"]}) + "\n", encoding="utf-8")

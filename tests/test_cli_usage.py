@@ -81,6 +81,7 @@ def test_version(cli):
         (["config", "show", "--config", "no.toml"], "no.toml"),
         (["search", "--output", "o.jsonl", "--text", "a"], "--batch"),
         (["search", "--batch", "no.jsonl"], "no.jsonl"),
+        (["search", "--batch", "q.jsonl", "--json"], "leave --json away, or give --output"),
         (["search", "--batch", "q.jsonl", "--text", "a", "-k", "3"], "--k, --text"),
         (["evaluate", "no.jsonl"], "no.jsonl"),
         (["train", "image", "--packs", "no", "--out", "o"], "--packs"),

@@ -194,6 +194,7 @@ def _batch(
 
     changed = [name for name, value in beside.items() if value != _DEFAULTS.get(name)]
     refuse_beside("--batch", changed)
+    _check_output(queries, output, as_json)
     lines = lines_of(queries)
     recommender = common.recommender()
     total = failed = 0
@@ -209,6 +210,15 @@ def _batch(
         common, f"{total} queries answered, {failed} of them with an error" if failed else f"{total} queries"
     )
     return SOME_REJECTED if failed else OK
+
+
+def _check_output(queries: Path, output: Path | None, as_json: bool) -> None:
+    """Raise InputError where results would take the place of the queries, or be no one JSON document."""
+    if output is None:
+        if as_json:
+            raise InputError("batch results are JSON Lines; leave --json away, or give --output FILE")
+    elif output.is_file() and queries.is_file() and output.samefile(queries):
+        raise InputError(f"--output {output} is the file of the queries; name another file for the results")
 
 
 @contextmanager
