@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from vision_rec.errors import InputError
-from vision_rec.settings import Settings, thread_count
+from vision_rec.settings import NOT_SETTINGS, Settings, thread_count
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,47 @@ def test_a_named_file_must_exist():
 def test_a_wrong_environment_is_told(monkeypatch):
     monkeypatch.setenv("VISION_REC_SEARCH__MAX_K", "many")
     with pytest.raises(InputError, match="search.max_k is 'many'"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("VISION_REC_FEED_MAX_REJECT_SHARE", "did you mean VISION_REC_FEED__MAX_REJECT_SHARE?"),
+        ("VISION_REC_INDEXES", "did you mean VISION_REC_PATHS__INDEXES?"),
+        ("VISION_REC_INDX__KIND", "did you mean VISION_REC_INDEX__KIND?"),
+        ("VISION_REC_SERVICE_PORT", "did you mean VISION_REC_SERVICE__PORT?"),
+        ("VISION_REC_ZZZ", "`vision-rec config show` lists all settings"),
+    ],
+)
+def test_a_misspelt_variable_is_told(monkeypatch, name, near):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv(name, "0.5")
+    with pytest.raises(InputError) as caught:
+        Settings.load()
+    assert f"unknown variable {name} in the environment" in str(caught.value) and near in str(caught.value)
+    monkeypatch.setenv(name, "")  # an empty variable counts as not set
+    Settings.load()
+
+
+def test_variables_that_are_no_settings_are_passed_over(monkeypatch):
+    for name in NOT_SETTINGS:
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("vision_rec_search__max_k", "70")
+    assert Settings.load().search.max_k == 70
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")  # a pod beside a service named vision-rec
+    for name in (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT",
+        "PORT_80_TCP",
+        "PORT_80_TCP_ADDR",
+    ):
+        monkeypatch.setenv(f"VISION_REC_{name}", "tcp://10.0.0.2:80")
+    Settings.load()
+    monkeypatch.setenv("VISION_REC_FEED_RETIRE_DAYS", "3")
+    with pytest.raises(InputError, match="VISION_REC_FEED__RETIRE_DAYS"):
         Settings.load()
 
 

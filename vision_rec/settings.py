@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -22,6 +23,15 @@ from pydantic_settings import (
 from vision_rec.errors import InputError
 
 CONFIG_NAME = "vision-rec.toml"
+# Names with our prefix that are no settings: where tests find data packs, the key that the guides' and the
+# console's calls send, and two that only tests and benchmarks set.
+NOT_SETTINGS = frozenset(
+    {"VISION_REC_DATA", "VISION_REC_KEY", "VISION_REC_FAILPOINTS", "VISION_REC_EVENT_KILLS"}
+)
+# What Kubernetes tells every pod of the services beside it, where one of them is named vision-rec….
+_OF_KUBERNETES = re.compile(
+    r"VISION_REC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 class _Section(BaseModel):
@@ -183,11 +193,13 @@ class Settings(BaseSettings):
         """Read settings from `config` (or `vision-rec.toml` here, if any) and the environment.
 
         `sections` are overrides such as `paths={"indexes": …}`; None values in them are left out.
-        Raises InputError naming the bad key and the nearest known one.
+        Raises InputError naming the bad key or variable and the nearest known one.
         """
         chosen = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
         if config is not None and not config.is_file():
             raise InputError(f"no settings file {config}; give an existing TOML file")
+        if unknown := unknown_variables():
+            raise InputError(_explain_variable(unknown[0]))
         given = {
             name: {key: value for key, value in section.items() if value is not None}
             for name, section in sections.items()
@@ -232,6 +244,36 @@ def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict
             else:
                 out[f"{section}.{name}"] = f"file {chosen}" if name in file.get(section, {}) else "default"
     return out
+
+
+def unknown_variables() -> tuple[str, ...]:
+    """Return the variables of the environment that look like settings and are none, by name."""
+    prefix, split = (
+        str(Settings.model_config["env_prefix"]),
+        str(Settings.model_config["env_nested_delimiter"]),
+    )
+    known = {f"{prefix}{section}".upper() for section in Settings.model_fields} | NOT_SETTINGS
+    found = {name for name, value in os.environ.items() if value and name.upper().startswith(prefix)}
+    unknown = sorted(name for name in found if name.upper().split(split)[0] not in known)
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        unknown = [name for name in unknown if not _OF_KUBERNETES.fullmatch(name)]
+    return tuple(unknown)
+
+
+def _explain_variable(name: str) -> str:
+    """Say that nobody reads this variable, with the nearest one that is read."""
+    prefix, split = (
+        str(Settings.model_config["env_prefix"]),
+        str(Settings.model_config["env_nested_delimiter"]),
+    )
+    known = [
+        f"{section}{split}{key}".upper()
+        for section, described in Settings.model_fields.items()
+        for key in (described.annotation.model_fields if described.annotation else ())
+    ]
+    near = get_close_matches(name.upper().removeprefix(prefix), known, n=1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else "`vision-rec config show` lists all settings"
+    return f"unknown variable {name} in the environment; names are {prefix}SECTION{split}KEY: {hint}"
 
 
 def _explain(error: ValidationError) -> str:

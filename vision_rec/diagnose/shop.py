@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vision_rec.diagnose.finding import Finding, Status, existing, failed
 from vision_rec.errors import IntegrityError, LockedError, VisionRecError
-from vision_rec.settings import CONFIG_NAME, Settings
+from vision_rec.settings import CONFIG_NAME, Settings, unknown_variables
 
 _NETWORK_DISKS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs")
 _NEARLY_FULL = 0.85  # share of a disk that is used
@@ -176,17 +176,12 @@ def port(settings: Settings) -> Iterator[Finding]:
         yield Finding(name, "ok", f"free on {settings.service.host}")
 
 
-# Names with our prefix that are no settings: where tests find data packs, and test-only faults.
-NOT_SETTINGS = {"VISION_REC_DATA", "VISION_REC_FAILPOINTS"}
-
-
 def sources(config: Path | None) -> Iterator[Finding]:
     """Say where settings come from, and which are not read."""
     chosen = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
     prefix = str(Settings.model_config.get("env_prefix"))
     variables = sorted(name for name in os.environ if name.upper().startswith(prefix))
-    known = {f"{prefix}{section}".upper() for section in Settings.model_fields} | NOT_SETTINGS
-    unread = [name for name in variables if name.upper().split("__")[0] not in known]
+    unread = unknown_variables()
     detail = f"{chosen or 'no settings file'}, {len(variables) - len(unread)} variables of the environment"
     if unread:
         fix = "unset them, or correct their names: VISION_REC_SECTION__NAME"
