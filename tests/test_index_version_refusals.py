@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from index_store import fill, leftovers, publish, rows_of, seal, write_array
 from vision_rec.errors import (
     InputError,
     IntegrityError,
+    UnavailableError,
 )
 from vision_rec.index.version import VersionStore
 
@@ -92,3 +94,16 @@ def test_only_folders_of_this_store_are_published(store, tmp_path):
     fill(fill_here, seed=1)
     with pytest.raises(InputError, match="publish what `begin` returned"):
         seal(store, fill_here)
+
+
+def test_a_folder_that_cannot_be_read_is_told(store, monkeypatch):
+    store.root.mkdir()
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # not chmod: root reads everything
+    with pytest.raises(UnavailableError, match=r"indexes: Permission denied; check it and its permissions"):
+        store.ids()
+    with pytest.raises(UnavailableError):
+        store.list()

@@ -76,10 +76,12 @@ class VersionStore:
         return text
 
     def ids(self) -> tuple[str, ...]:
-        """Return the ids of all versions, oldest first."""
-        if not self.root.is_dir():
-            return ()
-        return tuple(sorted(path.name for path in self.root.iterdir() if _is_id(path.name) and path.is_dir()))
+        """Return the ids of all versions, oldest first; raises UnavailableError for an unreadable folder."""
+        with files.disk_errors(self.root, 0):
+            if not self.root.is_dir():
+                return ()
+            found = [path.name for path in self.root.iterdir() if _is_id(path.name) and path.is_dir()]
+        return tuple(sorted(found))
 
     def list(self) -> tuple[VersionInfo, ...]:
         """Describe all versions, oldest first, by their manifests and sizes alone."""
