@@ -76,6 +76,14 @@ def test_shopify_variants(run, tmp_path):
     assert [(e.line, e.column) for e in errors] == [(7, "Variant Price"), (10, "Title")]
 
 
+def test_a_shopify_product_given_away_costs_nothing(run):
+    rows = (
+        "Handle,Title,Variant SKU,Variant Price,Variant Compare At Price\na,A,1,0.00,9.00\nb,B,2,8.00,0.00\n"
+    )
+    (gift, plain), errors = run(rows, "s.csv")
+    assert (gift.price, gift.sale_price, plain.price, plain.sale_price) == (0, None, 8, None) and not errors
+
+
 def test_shopify_mapping_and_new_column_names(run):
     feed = (
         "URL handle,Title,SKU,Option1 name,Option1 value,Price,Product image URL,Status,Maker note,EAN\n"

@@ -217,6 +217,15 @@ def test_default_currency_and_currency_column(tmp_path: Path):
         read_feed(path, default_currency="XXQ")
 
 
+def test_a_sale_price_of_zero_is_no_sale(tmp_path: Path):
+    path = tmp_path / "feed.csv"
+    path.write_text("id,title,price,sale_price\n1,A,5.00 USD,0.00 USD\n2,B,5 EUR,0\n3,C,0 EUR,\n")
+    first, second, free = read_feed(path)
+    assert (first.price, first.sale_price, first.currency) == (5, None, "USD")
+    assert (second.price, second.sale_price, second.currency) == (5, None, "EUR")
+    assert free.price == 0
+
+
 def test_prices_in_two_currencies_are_refused(tmp_path: Path):
     path = tmp_path / "feed.csv"
     path.write_text("id,title,price,sale_price\n1,A,5 USD,4 EUR\n2,B,5 USD,4\n")

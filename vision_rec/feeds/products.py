@@ -143,7 +143,8 @@ def _prices(cells: Cells, default: str | None) -> tuple[Decimal | None, Decimal 
     if len(currencies) > 1:
         cells.fail("sale_price", f"two currencies in one row: {' and '.join(sorted(map(str, currencies)))}")
     currency = currencies.pop() if currencies else column
-    return price.amount if price else None, sale.amount if sale else None, currency
+    # Shops write 0 where there is no sale; nobody gives the product away.
+    return price.amount if price else None, (sale.amount or None) if sale else None, currency
 
 
 def _category(cells: Cells) -> tuple[str, ...]:

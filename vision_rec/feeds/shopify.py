@@ -159,7 +159,7 @@ def _prices(line: _Line) -> tuple[str, str]:
     """Return price and sale price: Shopify's own price is what is paid now, the other what it was."""
     now, before = line.get("price"), line.get("compare_price")
     try:
-        return (before, now) if Decimal(before) > Decimal(now) else (now, "")
+        return (before, now) if Decimal(before) > Decimal(now) > 0 else (now, "")
     except InvalidOperation:
         return now, ""
 
