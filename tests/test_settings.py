@@ -74,6 +74,10 @@ def test_it_is_frozen():
         ("[search]\nmax_k = 'many'\n", "setting search.max_k is 'many'"),
         ("[index]\nkind = 'best'\n", "setting index.kind is 'best'"),
         ("[service]\nport = 70000\n", "setting service.port is 70000"),
+        (
+            "[feed]\nretire_days = 800000\n",
+            "setting feed.retire_days is 800000: Input should be less than or",
+        ),
         ("[search\n", "is not valid TOML"),
     ],
 )

@@ -51,7 +51,9 @@ class FeedSettings(_Section):
 
     max_reject_share: float = Field(default=0.05, ge=0, le=1, description="stop past this")
     max_shrink_share: float = Field(default=0.20, ge=0, le=1, description="refuse to lose more at once")
-    retire_days: int = Field(default=30, ge=0, description="days a product gone from the feed keeps its page")
+    retire_days: int = Field(
+        default=30, ge=0, le=36_500, description="days a product gone from the feed keeps its page"
+    )
     default_currency: str | None = None
     map: Mapping[str, str] = Field(default_factory=dict, description="our column → the feed's column")
 
