@@ -141,6 +141,51 @@ def test_variables_that_are_no_settings_are_passed_over(monkeypatch):
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("VISION_REC_IMAGES__ALLOWED_HOSTS", "a,b", 'write it as ["a", "b"]'),
+        ("VISION_REC_SEARCH__WEIGHTS", "colour=2", 'write it as {"name": …}'),
+        ("VISION_REC_FEED", "{not json", 'write it as {"name": …}'),
+    ],
+)
+def test_a_variable_that_should_hold_json_is_named(monkeypatch, name, value, cure):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError) as caught:
+        Settings.load()
+    assert str(caught.value) == f"{name} in the environment is not JSON; {cure}"
+
+
+@pytest.mark.parametrize(
+    ("host", "cure"),
+    [
+        ("http://x/", "write 'x'"),
+        ("https://img.shop.example:8443/a?b", "write 'img.shop.example'"),
+        ("cdn.example:80", "write 'cdn.example'"),
+        ("cdn.example/img", "write 'cdn.example'"),
+        ("*", "write 'img.shop.example'"),
+        ("", "write 'img.shop.example'"),
+    ],
+)
+def test_hosts_that_would_never_match_are_refused(host, cure):
+    with pytest.raises(InputError, match=r"images\.allowed_hosts\.0") as caught:
+        Settings.load(images={"allowed_hosts": [host]})
+    assert "is no host name" in str(caught.value) and cure in str(caught.value)
+
+
+def test_hosts_as_they_are_written():
+    hosts = (
+        "img.shop.example",
+        "*.CDN.example",
+        "a_b.example.",
+        "127.0.0.1",
+        "[2001:db8::1]",
+        "::1",
+        "bücher.example",
+    )
+    assert Settings.load(images={"allowed_hosts": hosts}).images.allowed_hosts == hosts
+
+
 def test_threads():
     assert thread_count(3) == 3
     assert thread_count(0) >= 1

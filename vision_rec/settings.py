@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -9,9 +10,10 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +25,7 @@ from pydantic_settings import (
 from vision_rec.errors import InputError
 
 CONFIG_NAME = "vision-rec.toml"
+_PREFIX, _SPLIT = "VISION_REC_", "__"  # of variables: VISION_REC_SECTION__KEY
 # Names with our prefix that are no settings: where tests find data packs, the key that the guides' and the
 # console's calls send, and two that only tests and benchmarks set.
 NOT_SETTINGS = frozenset(
@@ -32,6 +35,29 @@ NOT_SETTINGS = frozenset(
 _OF_KUBERNETES = re.compile(
     r"VISION_REC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
+# The host of a URL, as `fetch` compares it.
+_HOST = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*\.?")
+
+
+def _check_host(name: str) -> str:
+    """Return `name` as it is, where it can be the host of a URL; raise ValueError naming the bare host."""
+    text = name.strip()
+    if _HOST.fullmatch(text) or _is_address(text.removeprefix("[").removesuffix("]")):
+        return name
+    try:
+        bare = urlsplit(text if "//" in text else f"//{text}").hostname or ""
+    except ValueError:
+        bare = ""
+    cure = f"write {bare!r}" if _HOST.fullmatch(bare) or _is_address(bare) else "write 'img.shop.example'"
+    raise ValueError(f"{name!r} is no host name, nor '*.' and one; {cure}, without scheme, port and path")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Section(BaseModel):
@@ -72,7 +98,9 @@ class ImageSettings(_Section):
     max_scans: int = Field(default=100, gt=0)
     timeout_s: float = Field(default=10.0, gt=0, description="wall time of one decode")
     workers: int = Field(default=0, ge=0, description="decode processes; 0 = one per core")
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="hosts whose pictures feeds may name")
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = Field(
+        default=(), description="hosts whose pictures feeds may name"
+    )
 
 
 class EncoderSettings(_Section):
@@ -162,8 +190,8 @@ class Settings(BaseSettings):
     """Everything that can be configured; frozen once read."""
 
     model_config = SettingsConfigDict(
-        env_prefix="VISION_REC_",
-        env_nested_delimiter="__",
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_SPLIT,
         frozen=True,
         extra="forbid",
         env_ignore_empty=True,
@@ -219,7 +247,7 @@ class Settings(BaseSettings):
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"settings file {chosen} is not readable as UTF-8 text: {error}") from error
         except SettingsError as error:  # a variable of the environment that should hold JSON
-            raise InputError(f"settings in the environment: {error}") from error
+            raise InputError(_explain_json() or f"settings in the environment: {error}") from error
 
 
 def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -230,13 +258,12 @@ def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict
     chosen = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).is_file() else None)
     file = tomllib.loads(chosen.read_text("utf-8")) if chosen is not None else {}
     variables = {name.upper() for name, value in os.environ.items() if value}
-    prefix, split = Settings.model_config["env_prefix"], Settings.model_config["env_nested_delimiter"]
     out: dict[str, str] = {}
     for section, described in Settings.model_fields.items():
-        whole = f"{prefix}{section}".upper()
+        whole = f"{_PREFIX}{section}".upper()
         for name in described.annotation.model_fields if described.annotation else ():
-            variable = f"{whole}{split}{name}".upper()
-            inner = [entry for entry in variables if entry.startswith(f"{variable}{split}")]
+            variable = f"{whole}{_SPLIT}{name}".upper()
+            inner = [entry for entry in variables if entry.startswith(f"{variable}{_SPLIT}")]
             if given.get(section, {}).get(name) is not None:
                 out[f"{section}.{name}"] = "option"
             elif variable in variables or inner:
@@ -250,13 +277,9 @@ def origins(config: Path | None, given: Mapping[str, Mapping[str, Any]]) -> dict
 
 def unknown_variables() -> tuple[str, ...]:
     """Return the variables of the environment that look like settings and are none, by name."""
-    prefix, split = (
-        str(Settings.model_config["env_prefix"]),
-        str(Settings.model_config["env_nested_delimiter"]),
-    )
-    known = {f"{prefix}{section}".upper() for section in Settings.model_fields} | NOT_SETTINGS
-    found = {name for name, value in os.environ.items() if value and name.upper().startswith(prefix)}
-    unknown = sorted(name for name in found if name.upper().split(split)[0] not in known)
+    known = {f"{_PREFIX}{section}".upper() for section in Settings.model_fields} | NOT_SETTINGS
+    found = {name for name, value in os.environ.items() if value and name.upper().startswith(_PREFIX)}
+    unknown = sorted(name for name in found if name.upper().split(_SPLIT)[0] not in known)
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         unknown = [name for name in unknown if not _OF_KUBERNETES.fullmatch(name)]
     return tuple(unknown)
@@ -264,18 +287,38 @@ def unknown_variables() -> tuple[str, ...]:
 
 def _explain_variable(name: str) -> str:
     """Say that nobody reads this variable, with the nearest one that is read."""
-    prefix, split = (
-        str(Settings.model_config["env_prefix"]),
-        str(Settings.model_config["env_nested_delimiter"]),
-    )
     known = [
-        f"{section}{split}{key}".upper()
+        f"{section}{_SPLIT}{key}".upper()
         for section, described in Settings.model_fields.items()
         for key in (described.annotation.model_fields if described.annotation else ())
     ]
-    near = get_close_matches(name.upper().removeprefix(prefix), known, n=1)
-    hint = f"did you mean {prefix}{near[0]}?" if near else "`vision-rec config show` lists all settings"
-    return f"unknown variable {name} in the environment; names are {prefix}SECTION{split}KEY: {hint}"
+    near = get_close_matches(name.upper().removeprefix(_PREFIX), known, n=1)
+    hint = f"did you mean {_PREFIX}{near[0]}?" if near else "`vision-rec config show` lists all settings"
+    return f"unknown variable {name} in the environment; names are {_PREFIX}SECTION{_SPLIT}KEY: {hint}"
+
+
+def _explain_json() -> str:
+    """Name the first variable of the environment that should hold JSON and does not, '' where all do."""
+    example = {
+        name: '{"name": …}' for name in (f"{_PREFIX}{section}".upper() for section in Settings.model_fields)
+    }
+    for section, described in Settings.model_fields.items():
+        for key, field in described.annotation.model_fields.items() if described.annotation else ():
+            if get_origin(field.annotation) in (tuple, Mapping):
+                written = '["a", "b"]' if get_origin(field.annotation) is tuple else '{"name": …}'
+                example[f"{_PREFIX}{section}{_SPLIT}{key}".upper()] = written
+    for name, value in sorted(os.environ.items()):
+        if name.upper() in example and value and not _is_json(value):
+            return f"{name} in the environment is not JSON; write it as {example[name.upper()]}"
+    return ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _explain(error: ValidationError) -> str:
