@@ -118,9 +118,22 @@ def test_two_merchandisers_do_not_overwrite_each_other(store):
         store.remove(rule.id, "kim", serial=rule.serial)
     with pytest.raises(ChangedError, match="draft was changed"):
         store.publish("kim", serial=1)
+    with pytest.raises(ChangedError, match="then discard it"):
+        store.discard("kim", serial=1)
     assert store.publish("kim", serial=2).number == 1
     with pytest.raises(NotFoundError):
         store.change("r-000000000000", HIDE, "kim")
+
+
+def test_undo_takes_back_only_what_was_looked_at(store, desk):
+    store.create(HIDE, "kim")
+    store.publish("kim")
+    store.create(PIN, "lee")
+    store.publish("lee")
+    with pytest.raises(ChangedError, match="version 2 applies by now, not version 1"):
+        desk.undo("kim", expected=1)
+    assert says(store.book().rules) == ["A", "B"]
+    assert desk.undo("kim", expected=2).number == 3
 
 
 def test_a_wrong_rule_leaves_no_trace(store):

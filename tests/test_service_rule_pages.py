@@ -104,6 +104,43 @@ def test_the_second_merchandiser_sees_what_the_first_did(shop):
     page(shop.post("/rules/remove", data={"id": "r-000000000000"}), 404)
 
 
+def test_nothing_that_was_not_shown_is_discarded(shop):
+    save(shop, name="mine")
+    shown = hidden(page(shop.get("/rules")), "serial")
+    save(shop, name="theirs")
+    text = page(shop.post("/rules/discard", data={"serial": shown, "note": "my note"}), 412)
+    assert "The draft was changed meanwhile" in text and "theirs" in text and 'value="my note"' in text
+    done = shop.post("/rules/discard", data={"serial": hidden(text, "serial")})
+    assert done.headers["location"] == "/rules?said=discarded"
+    assert "theirs" not in page(shop.get("/rules"))
+
+
+def test_nothing_that_was_not_shown_is_taken_back(shop):
+    save(shop)
+    shop.post("/rules/publish")
+    shown = hidden(page(shop.get("/rules")), "version")
+    save(shop, name="theirs", position="3")
+    shop.post("/rules/publish")
+    text = page(shop.post("/rules/undo", data={"version": shown}), 412)
+    assert "Version 2 applies by now, not version 1" in text and "Version 2 applies" in text
+    assert shop.post("/rules/undo", data={"version": hidden(text, "version")}).status_code == 303
+
+
+def test_what_is_gone_is_said_on_the_list(shop):
+    rule = save(shop)
+    shop.delete(f"/v1/rules/{rule}")
+    for answer, status, word in (
+        (shop.get(f"/rules/edit/{rule}"), 404, "There is no rule"),
+        (shop.get("/rules/history?version=99"), 404, "There is no version 99"),
+        (shop.post("/rules/restore", data={"version": "99"}), 404, "There is no version 99"),
+        (shop.post("/rules/restore", data={"version": "x"}), 422, "give its number"),
+        (shop.post("/rules/quick", data=FIELDS | {"effect": "boost"}), 422, "A card can pin or hide"),
+        (shop.post("/rules/remove", data={"id": rule, "serial": "²"}), 404, "Below is what there is now"),
+    ):
+        text = page(answer, status)
+        assert word in text and 'role="alert"' in text and "<h1>Rules</h1>" in text
+
+
 def test_what_somebody_removed_meanwhile_is_saved_as_new(shop):
     rule = save(shop)
     mine = page(shop.get(f"/rules/edit/{rule}"))

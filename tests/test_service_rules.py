@@ -108,7 +108,8 @@ def test_the_second_of_two_merchandisers_sees_the_change_of_the_first(shop):
     refused(shop.delete(path, headers={"If-Match": '"other"'}), 412, "changed-meanwhile")
     draft = shop.get("/v1/rules").headers["etag"]
     add(shop, effect="hide", products=["lamp-blue"])
-    refused(shop.post("/v1/rules/publish", headers={"If-Match": draft}), 412, "changed-meanwhile")
+    for step in ("publish", "discard"):
+        refused(shop.post(f"/v1/rules/{step}", headers={"If-Match": draft}), 412, "changed-meanwhile")
     draft = shop.get("/v1/rules").headers["etag"]
     assert shop.post("/v1/rules/publish", headers={"If-Match": draft}).json()["published"]
     assert shop.delete(path, headers={"If-Match": "*"}).status_code == 200
@@ -151,6 +152,9 @@ def test_publish_diff_and_undo(shop):
 def test_discard_takes_the_draft_back(shop):
     add(shop, effect="hide", products=["mug-blue"])
     assert shop.post("/v1/rules/discard").json()["rules"] == []
+    add(shop, effect="hide", products=["mug-blue"])
+    draft = shop.get("/v1/rules").headers["etag"]
+    assert shop.post("/v1/rules/discard", headers={"If-Match": draft}).json()["rules"] == []
 
 
 @pytest.mark.parametrize(

@@ -204,11 +204,15 @@ class RuleDesk:
         serial = rule.serial if serial is None else serial
         return self.store.change(rule_id, {**body, "position": place}, who, serial=serial)
 
-    def undo(self, who: str) -> Version:
-        """Publish the version before the current one again, none before the first; raises InputError."""
+    def undo(self, who: str, *, expected: int | None = None) -> Version:
+        """Publish the version before the current one again, none before the first; raises InputError.
+
+        Raises ChangedError where another version than `expected` applies by now.
+        """
         current, _ = self.store.current()
         if current is None:
             raise InputError("nothing is published yet, so there is nothing to undo")
+        expected = current.number if expected is None else expected
         # Twice in a row goes back two steps: what was restored is looked through to where it came from.
         at, origin = current.number, current.restored_from
         while origin is not None:
@@ -216,7 +220,7 @@ class RuleDesk:
         if at == 0:
             raise InputError("no rule applies, as before the first publish; there is nothing left to undo")
         before = [number for number in self.store.numbers() if number < at]
-        return self.store.restore(before[-1] if before else 0, who)
+        return self.store.restore(before[-1] if before else 0, who, expected=expected)
 
 
 def changes(before: Sequence[Rule], after: Sequence[Rule]) -> list[Change]:

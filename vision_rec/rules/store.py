@@ -169,12 +169,18 @@ class RuleStore:
             self._write_draft([old for old in draft.rules if old.id != rule_id], entry)
             return rule
 
-    def discard(self, who: str) -> bool:
-        """Make the draft what is published; False where it already is."""
+    def discard(self, who: str, *, serial: int | None = None) -> bool:
+        """Make the draft what is published, if its serial is still `serial`; False where it already is.
+
+        Raises ChangedError where somebody changed the draft meanwhile.
+        """
         with self._writing() as seq:
+            draft = self.draft()
+            if serial is not None and serial != draft.serial:
+                raise ChangedError("the draft was changed meanwhile; look at it again, then discard it")
             version, _ = self.current()
             published = () if version is None else version.rules
-            if same_rules(self.draft().rules, published):
+            if same_rules(draft.rules, published):
                 return False
             self._write_draft(published, self._entry(seq, who, "discarded"))
             return True
@@ -197,9 +203,18 @@ class RuleStore:
                 return None
             return self._publish(seq, who, "published", draft.rules, note=note)
 
-    def restore(self, number: int, who: str) -> Version:
-        """Publish an older version once more, 0 for no rules; unpublished edits of the draft stay."""
+    def restore(self, number: int, who: str, *, expected: int | None = None) -> Version:
+        """Publish an older version once more, 0 for no rules; unpublished edits of the draft stay.
+
+        Raises ChangedError where another version than `expected` applies by now.
+        """
         with self._writing() as seq:
+            applies = 0 if (now := self.current()[0]) is None else now.number
+            if expected is not None and expected != applies:
+                raise ChangedError(
+                    f"version {applies} applies by now, not version {expected}; look at what it changed, "
+                    "then take it back"
+                )
             if number and number not in self.numbers():
                 raise NotFoundError(f"there is no version {number} of the rules")
             rules = self.version(number).rules if number else ()

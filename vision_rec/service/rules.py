@@ -82,9 +82,10 @@ async def publish(request: Request) -> Response:
 
 @router.post("/v1/rules/discard", responses=answers(RulesOut))
 async def discard(request: Request) -> Response:
-    """Make the draft what is published again."""
+    """Make the draft what is published again; with If-Match only the draft that was looked at."""
     service = service_of(request)
-    await service.file_thread(partial(service.rules.store.discard, actor(request)))
+    work = partial(service.rules.store.discard, actor(request), serial=if_match(request))
+    await service.file_thread(work)
     return await list_rules(request)
 
 

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from vision_rec.errors import ChangedError, InputError, VisionRecError
+from vision_rec.merchandise import Change
 from vision_rec.service.bodies import media_type
 from vision_rec.service.catalogue import Catalogue
 from vision_rec.service.console.assets import templates
@@ -65,57 +66,57 @@ async def _overview(
 async def publish(request: Request) -> Response:
     """Publish the draft that was shown; where it has changed since, show it instead."""
     service, given = service_of(request), dict(await _form(request))
-    serial = given.get("serial", "")
     work = partial(
         service.rules.store.publish,
         actor(request),
         note=given.get("note", ""),
-        serial=int(serial) if serial.isdigit() else None,
+        serial=_number(given.get("serial")),
     )
     try:
         version = await service.file_thread(work)
     except VisionRecError as error:
-        status, problem = said_problem(request, error)
         kept = {"back": _back(given.get("back")), "note": given.get("note", "")}
-        return await _overview(request, problem=problem, status=status, **kept)
+        return await _refused(request, error, **kept)
     await service.file_thread(service.refresh)
     return _on("published" if version is not None else "same", back=given.get("back"))
 
 
 async def discard(request: Request) -> Response:
-    """Make the draft what is published."""
+    """Make the draft that was shown what is published; where it has changed since, show it instead."""
     service, given = service_of(request), dict(await _form(request))
-    await service.file_thread(partial(service.rules.store.discard, actor(request)))
+    work = partial(service.rules.store.discard, actor(request), serial=_number(given.get("serial")))
+    try:
+        await service.file_thread(work)
+    except VisionRecError as error:
+        kept = {"back": _back(given.get("back")), "note": given.get("note", "")}
+        return await _refused(request, error, **kept)
     return _on("discarded", back=given.get("back"))
 
 
 async def remove(request: Request) -> Response:
     """Take a rule out of the draft, as it was shown."""
     service, given = service_of(request), dict(await _form(request))
-    serial = given.get("serial", "")
-    rule_id, number = given.get("id", ""), int(serial) if serial.isdigit() else None
+    rule_id, serial = given.get("id", ""), _number(given.get("serial"))
     try:
-        await service.file_thread(partial(service.rules.store.remove, rule_id, actor(request), serial=number))
+        await service.file_thread(partial(service.rules.store.remove, rule_id, actor(request), serial=serial))
     except VisionRecError as error:
-        status, problem = said_problem(request, error)
-        return await _overview(request, problem=problem, status=status)
+        return await _refused(request, error)
     return _on("removed")
 
 
 async def move(request: Request) -> Response:
     """Move a pin of the draft by one place; the page's script gets a sentence that says where it is."""
     service, given = service_of(request), dict(await _form(request))
-    serial, by = given.get("serial", ""), {"-1": -1, "1": 1}.get(given.get("by", ""), 0)
-    number = int(serial) if serial.isdigit() else None
+    serial, by = _number(given.get("serial")), {"-1": -1, "1": 1}.get(given.get("by", ""), 0)
     alone = request.headers.get("hx-request") == "true"
     try:
-        work = partial(service.rules.move, given.get("id", ""), by, actor(request), serial=number)
+        work = partial(service.rules.move, given.get("id", ""), by, actor(request), serial=serial)
         rule = await service.file_thread(work)
     except VisionRecError as error:
+        if not alone:
+            return await _refused(request, error)
         status, problem = said_problem(request, error)
-        if alone:
-            return Response(escape(problem["detail"]), status, _NO_STORE, media_type="text/html")
-        return await _overview(request, problem=problem, status=status)
+        return Response(escape(problem["detail"]), status, _NO_STORE, media_type="text/html")
     if alone:
         said = f"“{rule.label}” is at place {rule.position} in the draft. Publish it under Rules."
         return Response(escape(said), 200, _NO_STORE, media_type="text/html")
@@ -126,9 +127,12 @@ async def quick(request: Request) -> Response:
     """Put a pin or a hide into the draft from a card, and go back to where the card was."""
     service, given = service_of(request), await _form(request)
     form = RuleForm.read([*given, ("sent", "1"), ("enabled", "1")])
-    if form.effect not in ("pin", "hide"):
-        raise InputError("a card can pin or hide its product; everything else is said in the editor")
-    rule = await service.file_thread(partial(service.rules.store.create, form.body(), actor(request)))
+    try:
+        if form.effect not in ("pin", "hide"):
+            raise InputError("a card can pin or hide its product; everything else is said in the editor")
+        rule = await service.file_thread(partial(service.rules.store.create, form.body(), actor(request)))
+    except VisionRecError as error:
+        return await _refused(request, error)
     back = safe_target(dict(given).get("back", ""))
     return RedirectResponse(back if back != "/" else f"/rules?said=created#{rule.id}", 303, _NO_STORE)
 
@@ -142,8 +146,11 @@ async def edit(request: Request) -> Response:
     rule_id = request.path_params.get("rule_id")
     if rule_id is None:
         return await _editor(request, RuleForm.read(request.query_params.multi_items()))
-    rule = await service.file_thread(partial(service.rules.one, rule_id, service.state))
-    conditions = await service.file_thread(partial(service.rules.conditions, rule_id))
+    try:
+        rule = await service.file_thread(partial(service.rules.one, rule_id, service.state))
+        conditions = await service.file_thread(partial(service.rules.conditions, rule_id))
+    except VisionRecError as error:  # a colleague removed it while this list was open
+        return await _refused(request, error)
     return await _editor(request, RuleForm.of({**rule, "conditions": conditions}), odd=rule["problems"])
 
 
@@ -153,7 +160,7 @@ async def save(request: Request) -> Response:
     try:
         body = form.body()
         if form.id:
-            serial = int(form.serial) if form.serial.isdigit() else None
+            serial = _number(form.serial)
             work = partial(service.rules.store.change, form.id, body, actor(request), serial=serial)
         else:
             work = partial(service.rules.store.create, body, actor(request))
@@ -231,7 +238,10 @@ async def history(request: Request) -> Response:
     entries = await service.file_thread(partial(service.rules.store.log.entries, _SHOWN_ENTRIES))
     chosen, changes = request.query_params.get("version", ""), None
     if chosen.isascii() and chosen.isdigit() and 0 < int(chosen[:7]) < 1_000_000:
-        found = await service.file_thread(partial(service.rules.diff, str(int(chosen) - 1), str(int(chosen))))
+        try:
+            found = await service.file_thread(partial(_changed_by, service, int(chosen)))
+        except VisionRecError as error:
+            return await _refused(request, error)
         changes = [change_line(change) for change in found]
     shown = {
         "versions": versions,
@@ -246,21 +256,24 @@ async def restore(request: Request) -> Response:
     """Publish an older version again."""
     service, given = service_of(request), dict(await _form(request))
     number = given.get("version", "")
-    if not (number.isascii() and number.isdigit() and len(number) <= 6):
-        raise InputError(f"the version is {number[:20]!r}; give its number")
-    await service.file_thread(partial(service.rules.store.restore, int(number), actor(request)))
+    try:
+        if not (number.isascii() and number.isdigit() and len(number) <= 6):
+            raise InputError(f"the version is {number[:20]!r}; give its number")
+        await service.file_thread(partial(service.rules.store.restore, int(number), actor(request)))
+    except VisionRecError as error:
+        return await _refused(request, error)
     await service.file_thread(service.refresh)
     return _on("restored")
 
 
 async def undo(request: Request) -> Response:
-    """Publish the version before the current one again."""
+    """Take back the version that was shown; where another one applies by now, show that instead."""
     service, given = service_of(request), dict(await _form(request))
+    work = partial(service.rules.undo, actor(request), expected=_number(given.get("version")))
     try:
-        await service.file_thread(partial(service.rules.undo, actor(request)))
+        await service.file_thread(work)
     except VisionRecError as error:
-        status, problem = said_problem(request, error)
-        return await _overview(request, problem=problem, status=status, back=_back(given.get("back")))
+        return await _refused(request, error, back=_back(given.get("back")))
     await service.file_thread(service.refresh)
     return _on("restored", back=given.get("back"))
 
@@ -291,6 +304,25 @@ async def _form(request: Request) -> Pairs:
     if kind not in ("application/x-www-form-urlencoded", ""):
         raise RequestError("unsupported-media-type", "send application/x-www-form-urlencoded")
     return [(name, str(value)) for name, value in (await request.form()).multi_items()]
+
+
+async def _refused(request: Request, error: VisionRecError, *, back: str = "", note: str = "") -> Response:
+    """Show the list as it is now, and above it why a step was not done."""
+    status, problem = said_problem(request, error)
+    if error.code == "not-found":  # its usual advice is on product ids
+        problem["next"] = "Below is what there is now; somebody may have changed it meanwhile."
+    return await _overview(request, problem=problem, status=status, back=back, note=note)
+
+
+def _changed_by(service: Service, number: int) -> list[Change]:
+    """Return what a published version changed; a missing one is named before the one it followed."""
+    service.rules.rules_of(str(number))
+    return service.rules.diff(str(number - 1), str(number))
+
+
+def _number(text: str | None) -> int | None:
+    """Return the whole number of a field, None where it holds none."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _on(said: str, anchor: str = "", back: str | None = None) -> Response:
