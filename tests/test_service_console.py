@@ -9,7 +9,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
-from service_shop import BASE_URL, draw, open_shop
+from service_shop import BASE_URL, draw, open_shop, products
 from starlette.testclient import TestClient
 
 from vision_rec.errors import InputError
@@ -135,6 +135,59 @@ def test_more_products_follow(client):
     rest = get(client, more["href"])
     assert cards(rest) and not rest.all("a", **{"data-more": None})
     assert not set(cards(rest)) & set(cards(page))
+
+
+def test_filters_narrow_the_first_page(client):
+    page = get(client, "/?category=Lamps&in_stock=1&shift=1")
+    assert all(href.startswith("/?product=lamp-") for href in cards(page))
+    assert cards(page) and f"{len(cards(page))} of 34 products" in page.text
+    words = " ".join(page.text.split())
+    assert "Category Lamps" in words and "Only in stock" in words
+    assert page.all("a", **{"aria-label": "Remove Category Lamps"})[0]["href"] == "/?in_stock=1"
+    fragment = get(client, "/results?category=Lamps&in_stock=1")
+    assert len(cards(fragment)) == len(cards(page))
+    none = get(client, "/?category=Lamps&price_max=1&in_stock=1")
+    assert "Nothing fits" in none.text and "catalogue is empty" not in none.text and not cards(none)
+    assert "/?category=Lamps&in_stock=1" in [a["href"] for a in none.all("a", **{"class": "button"})]
+    assert "swap them" in get(client, "/?price_min=9&price_max=1", 422).text
+
+
+def test_enter_searches_instead_of_sending_a_picture(client):
+    form = client.get("/").text.split("<form id=", 1)[1].split("</form>")[0]
+    first = re.search(r"<button[^>]*>", form)[0]  # what Enter presses where scripts are off
+    assert "formaction" not in first and "name=" not in first and 'tabindex="-1"' in first
+
+
+def test_a_picture_field_that_was_left_empty_is_no_picture(client):
+    for path in ("/", "/results", "/why?item=mug-red", "/export.csv"):
+        head = "Content-Disposition: form-data; name="
+        body = (
+            f'--x\r\n{head}"image"; filename=""\r\nContent-Type: application/octet-stream\r\n\r\n\r\n'
+            f'--x\r\n{head}"text"\r\n\r\nmug\r\n--x--\r\n'
+        )
+        sent = {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = client.post(path, content=body, headers=sent)
+        assert answer.status_code == 200 and ("mug" in answer.text), path
+    named = client.post("/", files={"image": ("x.png", b"")})
+    assert named.status_code == 422 and "empty" in named.text
+
+
+def test_nothing_that_matters_is_said_and_not_replaced_by_defaults(client):
+    page = get(client, "/?product=mug-red&w.colour=0&w.shape=0&w.text=0", 422)
+    assert page.all("div", role="alert")
+    assert {attrs["value"] for attrs in page.all("input", type="range")} == {"0"}
+
+
+def test_too_many_examples_are_told(client):
+    def address(count):
+        return "/?" + "&".join(f"like={product.id}" for product in products()[:count])
+
+    full = get(client, address(20))
+    assert "at most 20 examples of “More”; remove one first" in full.text
+    assert not full.all("a", **{"data-go": "more"}) and full.all("a", **{"data-go": "less"})
+    assert get(client, address(19)).all("a", **{"data-go": "more"})
+    assert "remove one first" in get(client, address(21), 422).text
+    assert "Unlike your example" in get(client, "/?unlike=mug-red").text
 
 
 # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────────

@@ -36,6 +36,7 @@ class Upload:
 
     picture: bytes
     fields: Sequence[tuple[str, str]]  # names may repeat
+    chosen: bool = True  # False for a browser's field of a file that nothing was put in
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
 async def _unpack(items: Iterable[tuple[str, str | UploadFile]], max_bytes: int) -> Upload:
     fields: list[tuple[str, str]] = []
     picture: bytes | None = None
+    chosen = True
     for name, value in items:
         if isinstance(value, UploadFile):
             if name != "image":
@@ -153,11 +155,12 @@ async def _unpack(items: Iterable[tuple[str, str | UploadFile]], max_bytes: int)
             if (value.size or 0) > max_bytes:
                 raise ImageTooLargeError(f"the picture has {value.size} bytes; allowed are {max_bytes}")
             picture = await value.read()
+            chosen = bool(value.filename or picture)
         else:
             fields.append((name, value))
     if picture is None:
         raise InputError("the form has no picture; put its file in the field 'image', with a file name")
-    return Upload(picture, fields)
+    return Upload(picture, fields, chosen)
 
 
 def parse_weights(text: str) -> dict[str, float]:

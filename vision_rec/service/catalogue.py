@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vision_rec.filters import Filters
 from vision_rec.index.version import IndexVersion
 from vision_rec.recommend import Recommender
 from vision_rec.recommend.state import State
@@ -72,9 +73,15 @@ class Catalogue:
         following = int(rows[at + limit]) if at + limit < len(rows) else None
         return Page([self.state.catalog.product(int(row)) for row in chosen], following)
 
-    def sample(self, count: int, shift: int = 0) -> Sequence[Product]:
-        """Return `count` live products spread over the catalogue, others for each `shift`."""
-        rows = self.live
+    def rows(self, filters: Filters | None) -> npt.NDArray[np.int64]:
+        """Return the rows of the live products that `filters` leave; raises InputError."""
+        return self.live if filters is None else np.flatnonzero(self.state.catalog.mask(filters))
+
+    def sample(
+        self, count: int, shift: int = 0, rows: npt.NDArray[np.int64] | None = None
+    ) -> Sequence[Product]:
+        """Return `count` products spread over `rows`, by default all live ones; others for each `shift`."""
+        rows = self.live if rows is None else rows
         if not len(rows):
             return []
         count = min(count, len(rows))

@@ -69,8 +69,8 @@ class Form:
             price_max=given.get("price_max", ""),
             picture=given.get("picture", ""),
             in_stock=given.get("in_stock") == "1",
-            like=once.pop("like", ())[:MAX_EXAMPLES],
-            unlike=once.pop("unlike", ())[:MAX_EXAMPLES],
+            like=once.pop("like", ())[: MAX_EXAMPLES + 1],  # one more, so that too many are told
+            unlike=once.pop("unlike", ())[: MAX_EXAMPLES + 1],
             chosen=once,
             crop=_crop(given),
             weights=parse_weights(given["weights"]) if "weights" in given else None,
@@ -116,11 +116,27 @@ class Form:
                 abs(self.sliders.get(name, default) - default) > 1e-9 for name, default in defaults.items()
             )
         ):
-            weights = {name: weight for name, weight in self.sliders.items() if weight > 0}
+            # All at 0 is said as it is, so that the answer is what is wrong with it, not the defaults.
+            weights = {name: weight for name, weight in self.sliders.items() if weight > 0} or dict(
+                self.sliders
+            )
         return replace(self, weights=weights, preset="", sliders={})
 
+    @property
+    def has_too_many_examples(self) -> bool:
+        """Whether one side has more examples than a search takes."""
+        return max(len(self.like), len(self.unlike)) > MAX_EXAMPLES
+
     def asked(self, *, by_picture: bool = False) -> Asked:
-        """Return the search that the form asks for, as the body of POST /v1/search without its picture."""
+        """Return the search that the form asks for, as the body of POST /v1/search without its picture.
+
+        Raises InputError for too many examples.
+        """
+        if self.has_too_many_examples:
+            raise InputError(
+                f"there are more than {MAX_EXAMPLES} examples of one kind; remove one first: "
+                f"'like' and 'unlike' may each stand {MAX_EXAMPLES} times in the address"
+            )
         fields: dict[str, Any] = {}
         for name, value in (("product_id", self.product), ("text", self.text), ("colour", self.colour)):
             if value:

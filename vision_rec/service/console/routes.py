@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vision_rec.errors import InputError, VisionRecError
+from vision_rec.filters import Filters
 from vision_rec.service.bodies import Asked, media_type, read_upload
 from vision_rec.service.catalogue import Catalogue
 from vision_rec.service.console import views
@@ -130,7 +131,7 @@ async def _read(request: Request, service: Service) -> tuple[Form, bytes | None]
         sent = [(name, str(value)) for name, value in (await request.form()).multi_items()]
         return Form.read([*pairs, *sent]), None
     upload = await read_upload(request, service.settings.images.max_query_bytes)
-    return Form.read([*pairs, *upload.fields]), upload.picture
+    return Form.read([*pairs, *upload.fields]), upload.picture if upload.chosen else None
 
 
 async def _results(request: Request, service: Service, form: Form, picture: bytes | None) -> dict[str, Any]:
@@ -158,9 +159,7 @@ async def _results(request: Request, service: Service, form: Form, picture: byte
     )
     relax: list[views.Relax] = []
     if not answer.items and form.conditions:
-        conditions = {name: value for name, value in form.conditions.items()}
-        left = await service.file_thread(partial(left_by, catalogue.state.catalog, conditions))
-        relax = views.relaxations(form, left, catalogue.live_count)
+        relax = await service.file_thread(partial(_relaxations, catalogue, form))
     base_url, keyed = str(request.base_url).rstrip("/"), not service.access.is_open
     call = call_of(form, base_url, by_picture=by_picture, keyed=keyed)
     csv = replace(form, offset=0, view="").address("/export.csv")
@@ -181,13 +180,25 @@ async def _why(request: Request, service: Service, form: Form, picture: bytes | 
 
 
 def _start(service: Service, form: Form) -> views.Start:
-    catalogue = Catalogue.of(service.recommender)
-    count = catalogue.live_count
+    catalogue, conditions = Catalogue.of(service.recommender), form.conditions
+    filters = Filters.from_dict(conditions) if conditions else None
+    rows, live = catalogue.rows(filters), catalogue.live_count
+    count = len(rows)
+    said = "1 product" if count == 1 else f"{count:,} products"
     return views.Start(
-        cards=[views.card(p, catalogue.version_id, form) for p in catalogue.sample(PAGE, form.shift)],
+        cards=[views.card(p, catalogue.version_id, form) for p in catalogue.sample(PAGE, form.shift, rows)],
         more=replace(form, shift=form.shift + 1).address() if count > PAGE else None,
-        count_text="1 product" if count == 1 else f"{count:,} products",
+        count_text=f"{count:,} of {live:,} products" if conditions else said,
+        tags=views.filter_tags(replace(form, shift=0)),
+        relax=_relaxations(catalogue, form) if live and not count else (),
+        relaxed=replace(form.bare(), shift=0).address(),
     )
+
+
+def _relaxations(catalogue: Catalogue, form: Form) -> list[views.Relax]:
+    """Offer to drop each filter of a search that nothing fits."""
+    left = left_by(catalogue.state.catalog, form.conditions)
+    return views.relaxations(replace(form, shift=0), left, catalogue.live_count)
 
 
 def _salvaged(request: Request) -> Form:

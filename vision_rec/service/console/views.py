@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from vision_rec.service.console.facets import label
-from vision_rec.service.console.form import PAGE, Form, encoded
+from vision_rec.service.console.form import MAX_EXAMPLES, PAGE, Form, encoded
 from vision_rec.service.paths import product_path
 from vision_rec.types import Product, Recommendation, Recommendations
 
@@ -53,7 +53,7 @@ class Bar:
 class Links:
     """What can be done with a card, as addresses."""
 
-    more: str
+    more: str  # empty where there are as many examples as a search takes
     less: str
     why: str = ""
     edit: Sequence[tuple[str, str]] = ()  # effects of rules on the product: name and address
@@ -103,11 +103,14 @@ class Relax:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Products to start from."""
+    """Products to start from, those that the filters leave."""
 
     cards: Sequence[Card]
     more: str | None
     count_text: str
+    tags: Sequence[Tag] = ()
+    relax: Sequence[Relax] = ()  # where the filters leave none
+    relaxed: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class AnswerView:
     as_grid: str
     as_list: str
     degraded: Sequence[str]
+    full: str = ""  # why no further example can be given
 
 
 def card(product: Product, version_id: str, form: Form | None = None) -> Card:
@@ -144,10 +148,15 @@ def card(product: Product, version_id: str, form: Form | None = None) -> Card:
         in_stock=product.availability != "out_of_stock",
         text_only=not product.image_refs,
         links=Links(
-            more=form.example(product.id, more=True).address(),
-            less=form.example(product.id, more=False).address(),
+            more=_example_address(form, product.id, more=True),
+            less=_example_address(form, product.id, more=False),
         ),
     )
+
+
+def _example_address(form: Form, ident: str, *, more: bool) -> str:
+    following = form.example(ident, more=more)
+    return "" if following.has_too_many_examples else following.address()
 
 
 def image_path(product: Product, version_id: str, width: int = 480) -> str | None:
@@ -327,6 +336,7 @@ def answer_view(
         as_grid=replace(form, view="").address(),
         as_list=replace(form, view="list").address(),
         degraded=degraded,
+        full=_full(form),
     )
 
 
@@ -353,7 +363,17 @@ def _heading(form: Form, by_picture: bool) -> str:
     if form.text or form.colour:
         return f"Results for “{form.text or form.colour}”"
     count = len(form.like) + len(form.unlike)
-    return "Like your example" if count == 1 and form.like else f"By your {count} examples"
+    if count > 1:
+        return f"By your {count} examples"
+    return "Like your example" if form.like else "Unlike your example"
+
+
+def _full(form: Form) -> str:
+    """Say why products have no *More* or no *Less*."""
+    full = [name for name, side in (("More", form.like), ("Less", form.unlike)) if len(side) >= MAX_EXAMPLES]
+    if not full:
+        return ""
+    return f"A search takes at most {MAX_EXAMPLES} examples of “{'” and “'.join(full)}”; remove one first."
 
 
 def _capital(text: str) -> str:

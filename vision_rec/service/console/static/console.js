@@ -50,8 +50,9 @@ function asked() {
   }
   const moved = sliders().filter((slider) => Number(slider.value) !== Number(slider.dataset.default));
   if (moved.length) {
-    const weights = sliders().filter((slider) => Number(slider.value) > 0);
-    given.set("weights", weights.map((slider) => `${slider.name.slice(2)}:${shown(Number(slider.value))}`).join(","));
+    const counted = sliders().filter((slider) => Number(slider.value) > 0);
+    // All at 0 is said as it is: without weights the service would take its defaults.
+    given.set("weights", (counted.length ? counted : sliders()).map((slider) => `${slider.name.slice(2)}:${shown(Number(slider.value))}`).join(","));
   }
   return given;
 }
