@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from vision_rec.access import create_key
 from vision_rec.service import create_app
+from vision_rec.service.console.version_views import said_encoders
 from vision_rec.types import Product
 
 EVIL = Product(id="evil", title="<script>alert(1)</script>\u202e" + "w" * 300, category=("Odd",))
@@ -110,6 +111,8 @@ def test_roll_back_and_forward_without_scripts(shop, client):
     back = html.unescape(re.search(r'href="(/versions/activate[^"]+)">Roll back to', text)[1])
     asked = page(client.get(back))
     assert "Roll back?" in asked and in_use(client) == shop.second  # asking changes nothing
+    newest = re.search(r"Answers now</p><h2>([^<]+)", asked)[1]
+    assert f"The way back is <em>Activate</em> at {newest}." in asked
     wanted = re.search(r'name="id" value="([^"]+)"', asked)[1]
     assert wanted == shop.first
     done = client.post("/versions/activate", data={"id": wanted})
@@ -140,6 +143,20 @@ def test_the_comparison_shows_who_came_and_went(shop, client):
     assert "choose two" in page(client.get(f"/versions/diff?before={shop.first}&after={shop.first}"), 422)
     assert "There is no version" in page(client.get("/versions/diff?before=x&after=<b>"), 404)
     page(client.get("/versions/activate?id=<b>x"), 404)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ((), ""),
+        (("session",), "recommendations for visitors change, lists of similar products do not"),
+        (("image",), "The encoder differs: image. The order of every list changes"),
+        (("image", "session"), "The encoders differ: image, session. The order of every list changes"),
+    ],
+)
+def test_what_other_encoders_change_is_said(changed, said):
+    text = said_encoders(changed)
+    assert said in text and bool(text) is bool(changed)
 
 
 def test_one_version_and_none(tmp_path):

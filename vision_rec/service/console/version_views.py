@@ -22,6 +22,7 @@ SAID = {
 _STATES = {"damaged": "Damaged", "incompatible": "Other format"}
 _FACTS = {"pictures": "pictures", "text": "texts", "price": "price", "stock": "stock", "reviews": "reviews"}
 _ENCODER_CHARACTERS = 8
+_SESSION = "session"  # the encoder that reads what visitors did, not the products
 _TITLE = 40  # characters of an old title
 
 
@@ -76,6 +77,19 @@ def version_row(entry: VersionEntry, older: VersionEntry | None, in_use: str | N
     }
 
 
+def said_encoders(changed: Sequence[str]) -> str:
+    """Say what follows from other encoders; empty where they are the same in both versions."""
+    if not changed:
+        return ""
+    if set(changed) == {_SESSION}:
+        return (
+            f"The encoder {_SESSION} differs: recommendations for visitors change, lists of similar products "
+            "do not."
+        )
+    word = "encoder differs" if len(changed) == 1 else "encoders differ"
+    return f"The {word}: {', '.join(changed)}. The order of every list changes."
+
+
 def moment(text: str) -> str:
     """Write a time of an ISO form as people do; all are UTC."""
     try:
@@ -126,7 +140,7 @@ def diff_view(found: Compared) -> dict[str, Any]:
         "overlap_width": 0 if diff.overlap is None else round(100 * diff.overlap, 1),
         "probes": f"{diff.probes:,}",
         "k": diff.k,
-        "encoders": diff.encoders_changed,
+        "encoders": said_encoders(diff.encoders_changed),
         "come": [tile(ident) for ident in diff.added[:LISTED]],
         "come_more": max(0, len(diff.added) - LISTED),
         "gone": [tile(ident, old=True) for ident in diff.removed[:LISTED]],

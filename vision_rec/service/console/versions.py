@@ -16,7 +16,7 @@ from vision_rec.service.bodies import media_type
 from vision_rec.service.console.assets import templates
 from vision_rec.service.console.frame import head_of, said_problem
 from vision_rec.service.console.login import access_view
-from vision_rec.service.console.version_views import LISTED, SAID, diff_view, version_row
+from vision_rec.service.console.version_views import LISTED, SAID, diff_view, said_encoders, version_row
 from vision_rec.service.core import Service, service_of
 from vision_rec.service.problems import RequestError
 from vision_rec.service.scopes import ADMIN
@@ -139,10 +139,15 @@ def _confirmed(service: Service, wanted: str) -> dict[str, Any]:
         have = ", ".join(row["id"] for row in rows) or "none"
         raise NotFoundError(f"there is no version {wanted[:80]!r}; there are: {have}")
     now = next((row for row in rows if row["current"]), None)
-    marks = [{one["name"]: one["whole"] for one in row["encoders"]} if row else {} for row in (now, then)]
-    changed = sorted(name for name in marks[1] if now and marks[0].get(name) != marks[1][name])
+    before, after = (_marks(row) if row else {} for row in (now, then))
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     back = now is not None and then["id"] < now["id"]
-    return {"now": now, "then": then, "back": back, "encoders": changed}
+    return {"now": now, "then": then, "back": back, "encoders": said_encoders(changed if now else ())}
+
+
+def _marks(row: dict[str, Any]) -> dict[str, str]:
+    """Return the fingerprint of each encoder of a version."""
+    return {one["name"]: one["whole"] for one in row["encoders"]}
 
 
 async def _form(request: Request) -> dict[str, str]:
