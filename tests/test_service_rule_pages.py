@@ -201,6 +201,27 @@ def test_the_way_leads_back_to_the_search(shop):
         assert "evil" not in page(shop.get("/rules", params={"said": "published", "back": odd}))
 
 
+def test_a_search_without_a_list_of_its_own_is_told(shop):
+    def editor(search):
+        card = page(shop.get(search))
+        return page(shop.get(html.unescape(re.search(r'href="([^"]*)" data-effect="pin"', card)[1])))
+
+    for search in ("/?colour=red", "/?like=mug-red"):
+        assert "this rule acts on all lists of the shop" in editor(search)
+    for search in ("/?text=mug", "/?product=mug-red&colour=red"):
+        assert "all lists of the shop" not in editor(search)
+    assert "all lists of the shop" not in page(shop.get("/rules/new"))
+
+
+def test_the_editor_has_room_for_what_a_rule_says(shop):
+    body = {"effect": "boost", "products": ["mug-red"], "strength": 0.337,
+            "starts_at": "2026-03-01T08:30:15Z", "ends_at": "2026-03-02T08:30:00Z"}  # fmt: skip
+    rule = shop.post("/v1/rules", json=body).json()
+    text = page(shop.get(f"/rules/edit/{rule['id']}"))
+    assert 'step="any" value="33.7"' in text
+    assert 'step="1" value="2026-03-01T08:30:15"' in text and 'local" value="2026-03-02T08:30"' in text
+
+
 def test_a_publish_that_came_too_late_keeps_its_note(shop):
     save(shop)
     text = page(shop.post("/rules/publish", data={"serial": "999", "note": "for <spring>"}), 412)
@@ -254,7 +275,8 @@ def test_nothing_to_undo_or_publish_is_said(shop):
         {"effect": "hide", "filters": {"brand": ["X"], "price": {"max": 9.5}, "in_stock": False}},
         {"effect": "boost", "filters": ["brand=A|B", "price=1..2", "category=C"], "strength": 0.075},
         {"effect": "filter", "filters": ["in_stock=true", "rating>=4"], "enabled": False,
-         "scope": {"kind": "query", "value": "x y"}, "starts_at": "2026-03-01T08:30:00Z"},
+         "scope": {"kind": "query", "value": "x y"}, "starts_at": "2026-03-01T08:30:00Z",
+         "ends_at": "2026-03-09T23:59:59Z"},
         {"effect": "bury", "products": ["a"], "strength": 1.0, "scope": {"kind": "product", "value": "p"}},
     ],
 )  # fmt: skip
@@ -265,5 +287,5 @@ def test_a_rule_goes_through_the_form_unchanged(shop, body):
     again = shop.put(f"/v1/rules/{made['id']}", json=form.body()).json()
     for name in ("effect", "name", "scope", "products", "position", "strength", "priority", "enabled"):
         assert again[name] == made[name], name
-    assert again["starts_at"] == made["starts_at"]
+    assert (again["starts_at"], again["ends_at"]) == (made["starts_at"], made["ends_at"])
     assert sorted(again["sentence"].split()) == sorted(made["sentence"].split())

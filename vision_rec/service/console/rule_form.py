@@ -175,8 +175,9 @@ def _with_conditions(form: RuleForm, conditions: Iterable[str]) -> RuleForm:
 
 
 def _moment(text: str | None) -> str:
-    """Write a time as the browser's field for it does; all are UTC."""
-    return "" if text is None else text.removesuffix("Z")[:16]
+    """Write a time as the browser's field for it does, to the minute where it has no seconds; all are UTC."""
+    written = "" if text is None else text.removesuffix("Z")
+    return written[:16] if written[16:] in ("", ":00") else written
 
 
 def _whole(what: str, text: str) -> int:

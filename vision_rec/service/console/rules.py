@@ -27,6 +27,10 @@ from vision_rec.service.rules import actor, previewed
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _SHOWN_VERSIONS, _SHOWN_ENTRIES = 30, 100
+_NO_LIST = (
+    "You come from a search by a picture, a colour or examples, which has no list of its own to write a rule "
+    "for. Saved as it stands, this rule acts on all lists of the shop; choose others below to narrow it."
+)
 Pairs = list[tuple[str, str]]
 
 
@@ -145,7 +149,9 @@ async def edit(request: Request) -> Response:
     service = service_of(request)
     rule_id = request.path_params.get("rule_id")
     if rule_id is None:
-        return await _editor(request, RuleForm.read(request.query_params.multi_items()))
+        given = request.query_params
+        no_list = _NO_LIST if _back(given.get("back")) and "scope" not in given else ""
+        return await _editor(request, RuleForm.read(given.multi_items()), no_list=no_list)
     try:
         rule = await service.file_thread(partial(service.rules.one, rule_id, service.state))
         conditions = await service.file_thread(partial(service.rules.conditions, rule_id))
@@ -207,6 +213,7 @@ async def _editor(
     theirs: dict[str, Any] | None = None,
     odd: list[str] | None = None,
     preview: dict[str, Any] | None = None,
+    no_list: str = "",
 ) -> Response:
     service = service_of(request)
     catalogue = Catalogue.of(service.recommender) if service.is_open else None
@@ -222,6 +229,7 @@ async def _editor(
         "theirs": theirs,
         "odd": odd or [],
         "preview": preview,
+        "no_list": no_list,
         "categories": [name for name, _ in catalogue.categories()] if catalogue else [],
     }
     title = "Edit a rule" if form.id else "New rule"
