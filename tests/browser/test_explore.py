@@ -8,7 +8,7 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from browsing import cards, searched
+from browsing import cards, expect, searched
 from conftest import HOSTILE
 
 
@@ -50,6 +50,29 @@ def test_filters_count_and_stay(page, url):
     with searched(page):
         page.locator(".tags a", has_text="×").last.click()
     assert "brand=" not in page.url
+
+
+def test_a_price_is_searched_when_it_is_whole(page, url):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/results" in request.url else None)
+    page.goto(f"{url}/?product=mug-red&price_min=10")
+    page.locator("[name=price_max]").press_sequentially("60", delay=250)
+    assert asked == []
+    with searched(page):
+        page.keyboard.press("Tab")
+    assert "price_max=60" in page.url and len(asked) == 1
+
+
+def test_enter_searches_without_scripts_and_nothing_is_cut_off(make_page, url):
+    page = make_page(java_script_enabled=False)
+    page.goto(url)
+    form = page.locator("#query").bounding_box()
+    for field in ("#text", "#image", ".drop"):
+        box = page.locator(field).bounding_box()
+        assert box["x"] + box["width"] < form["x"] + form["width"], field
+    page.locator("#text").fill("mug")
+    page.locator("#text").press("Enter")
+    expect(page, "#results h1").to_have_text("Results for “mug”")
 
 
 def test_nothing_found_offers_the_filter_that_removed_most(page, url):

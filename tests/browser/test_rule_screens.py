@@ -45,6 +45,20 @@ def test_pin_look_publish_and_undo(page, url):
     expect(page, "#results .card >> nth=1").not_to_contain_text("Blue bag")
 
 
+def test_a_rule_with_odd_numbers_and_times_is_saved_as_it_is(page, url, desk):
+    body = {"effect": "boost", "products": ["mug-red"], "strength": 0.337,
+            "starts_at": "2026-03-01T08:30:15Z", "ends_at": "2036-03-02T23:59:59Z"}  # fmt: skip
+    rule = desk.store.create(body, "kim")
+    page.goto(f"{url}/rules/edit/{rule.id}")
+    for field in page.locator("input[type=datetime-local]").all():
+        assert field.bounding_box()["width"] >= 240  # the time is cut off in less
+    page.get_by_label("Name, for you").fill("odd")
+    page.get_by_role("button", name="Save to the draft").click()
+    expect(page, ".rule h2").to_have_text("odd")
+    again = desk.store.draft().rule(rule.id)
+    assert (again.strength, again.starts_at, again.ends_at) == (rule.strength, rule.starts_at, rule.ends_at)
+
+
 def test_the_same_by_keyboard_alone(page, url):
     page.goto(f"{url}/rules/new?effect=hide")
 

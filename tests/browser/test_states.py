@@ -110,6 +110,43 @@ def test_an_explanation_that_cannot_be_had_is_tried_again(page, url):
     page.locator("dialog#why[open] tfoot td").wait_for()
 
 
+def test_a_list_of_a_picture_that_cannot_be_saved_is_told_and_tried_again(page, url, photo):
+    page.watch.expected += ("Failed", "net::", "status of 503")
+    page.goto(url)
+    with searched(page):
+        page.set_input_files("#image", photo)
+    page.route("**/export.csv?*", lambda route: route.fulfill(status=503, json=BUSY), times=1)
+    page.locator("[data-export]").click()
+    expect(page, "#results [role=alert]").to_contain_text("allowed are 64. Nothing you entered is lost.")
+    page.route("**/export.csv?*", lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Try again").click()
+    expect(page, "#results [role=alert]").to_contain_text("cannot be reached")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Try again").click()
+    assert saved.value.path().read_text("utf-8-sig").startswith("place,") and cards(page)
+
+
+def test_a_preview_of_a_rule_that_cannot_be_had_is_tried_again(page, url):
+    page.watch.expected += ("htmx", "Failed", "net::")
+    page.goto(f"{url}/rules/new?effect=hide&products=mug-red")
+    page.route("**/rules/preview", lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Preview").click()
+    expect(page, "#preview [role=alert]").to_contain_text("cannot be reached")
+    page.get_by_role("button", name="Try again").click()
+    expect(page, "#preview").to_contain_text("lists change")
+
+
+def test_weights_that_are_all_0_are_said_and_kept(page, url):
+    page.watch.expected += ("status of 422", "htmx")
+    page.goto(f"{url}/?product=mug-red")
+    page.evaluate(
+        "() => document.querySelectorAll('input[type=range]').forEach(slider => (slider.value = 0))"
+    )
+    page.locator("input[type=range]").first.dispatch_event("change")
+    expect(page, "#results [role=alert]").to_contain_text("weights ask for nothing")
+    assert "colour%3A0" in page.url or "colour:0" in page.url
+
+
 def test_a_journey_without_network_keeps_its_place(page, url):
     page.watch.expected += ("Failed", "net::")
     page.goto(f"{url}/journeys?v=mug-blue&v=lamp-red")

@@ -47,6 +47,15 @@ def test_roll_back_and_forward_again(make_page, url, ids, scripts):
     expect(page, ".versions .now").to_contain_text(ids[1])
 
 
+@pytest.mark.parametrize("width", [768, 800, 1000, 1200, 1280])
+def test_nothing_of_the_table_and_the_menu_is_cut_off(page, url, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{url}/versions")
+    for part in (".scroll", ".top nav"):
+        whole, shown = page.locator(part).evaluate("part => [part.scrollWidth, part.clientWidth]")
+        assert whole <= shown, part
+
+
 def test_verify_and_compare_by_keyboard(page, url, ids):
     page.goto(f"{url}/versions")
     page.get_by_role("button", name="Verify the version of").last.focus()

@@ -184,9 +184,10 @@ function announce() {
 }
 
 /** Say what went wrong in the place of the answer.
- * @param {HTMLElement} place @param {string} title @param {string} cause @param {any} [problem] */
-function fail(place, title, cause, problem) {
-  const again = place === whyBody ? () => explained && explain(explained) : () => search("none");
+ * @param {HTMLElement} place @param {string} title @param {string} cause @param {any} [problem]
+ * @param {() => unknown} [again] */
+function fail(place, title, cause, problem, again) {
+  again ||= place === whyBody ? () => explained && explain(explained) : () => search("none");
   document.dispatchEvent(new CustomEvent("vr-trouble", { detail: { place, title, cause, problem, again } }));
   if (place === whyBody && !why.open) why.showModal();
 }
@@ -235,11 +236,14 @@ form.addEventListener("input", (event) => {
   if (target.type === "range") tellWeights();
   if (target.name === "swatch") field("colour").value = target.value;
   if (target.name === "colour") markSwatch();
-  if (target.type !== "search" || !target.value) soon(); // typed words wait for Enter
+  // Typed words wait for Enter; a price until it is whole: half of one would be below the other.
+  if (target.type === "number" && target.name.startsWith("price_")) return;
+  if (target.type !== "search" || !target.value) soon();
 });
 
 form.addEventListener("change", (event) => {
-  if (["range", "checkbox", "radio"].includes(/** @type {HTMLInputElement} */ (event.target).type)) soon(true);
+  const target = /** @type {HTMLInputElement} */ (event.target);
+  if (["range", "checkbox", "radio"].includes(target.type) || target.name.startsWith("price_")) soon(true);
 });
 
 document.addEventListener("vr-picture", () => {
@@ -296,9 +300,22 @@ async function explain(url) {
 
 /** Save what a POST answers as a file. @param {URL} url */
 async function save(url) {
-  const answer = await fetch(url, { method: "POST", body: bodyOf() });
+  const again = () => search("none").then(() => save(url)); // what went wrong stands in the place of the results
+  let data;
+  try {
+    const answer = await fetch(url, { method: "POST", body: bodyOf() });
+    if (!answer.ok) {
+      const problem = /json/.test(answer.headers.get("Content-Type") || "") ? await answer.json() : {};
+      fail(results, problem.title || "The list was not saved", `${problem.detail || "The service did not answer with a list"}.`, problem, again);
+      return;
+    }
+    data = await answer.blob();
+  } catch {
+    fail(results, "The service cannot be reached", "The network may be down, or the service is being restarted.", undefined, again);
+    return;
+  }
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
+  link.href = URL.createObjectURL(data);
   link.download = "similar.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
