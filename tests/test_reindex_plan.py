@@ -185,8 +185,7 @@ def test_reviews_of_no_product_at_all_are_refused(shop):
     before = shop.current()
     path = shop.root / "other.csv"
     path.write_text("product_id,text\n")
-    with pytest.raises(FeedError, match=r"other\.csv holds no review; give a file with reviews"):
-        shop.run(reviews=path)
+    assert shop.run(reviews=path).outcome == "unchanged"  # a shop without reviews has none to lose
     path.write_text("product_id,text\nSKU-7,fine\nSKU-8,fine\n")
     with pytest.raises(FeedError, match=r"none of the 2 reviews in .* \(the first is of 'SKU-7'\)"):
         shop.run(reviews=path)
@@ -194,6 +193,19 @@ def test_reviews_of_no_product_at_all_are_refused(shop):
     gone = shop.rows.pop(3)["id"]  # reviews of what has just left the feed are of this shop
     path.write_text(f"product_id,text\n{gone},fine\n")
     assert shop.run(reviews=path).reviews_without_product == 1
+
+
+def test_reviews_that_are_all_gone_are_refused_unless_allowed(shop):
+    shop.reviews = [{"product_id": "p002", "rating": "5", "text": "lovely"}]
+    shop.run()
+    path = shop.root / "other.csv"
+    for text in ("product_id,text\n", "product_id,text\nSKU-7,fine\n"):
+        path.write_text(text)
+        with pytest.raises(FeedError, match=r"(holds no review|none of the 1 reviews).*--allow-shrink"):
+            shop.run(reviews=path)
+    assert records(shop.open())["p002"]["rating"] == 5.0
+    assert shop.run(reviews=path, allow_shrink=True).outcome == "published"
+    assert records(shop.open())["p002"]["rating"] is None
 
 
 def test_a_run_without_the_reviews_of_the_version_before_tells_it(shop):

@@ -87,11 +87,18 @@ def take_feed(
 
 
 def take_reviews(
-    path: Path, staging: Staging, journal: Journal, *, settings: FeedSettings, progress: Progress
+    path: Path,
+    staging: Staging,
+    journal: Journal,
+    *,
+    settings: FeedSettings,
+    progress: Progress,
+    may_lose: bool = False,
 ) -> None:
     """Stage the reviews of the file at `path`; reviews of unknown products are counted and left out.
 
-    Raises FeedError where the file cannot be read, has too many bad rows, or has no review of any product.
+    Raises FeedError where the file cannot be read, has too many bad rows, or, unless it `may_lose` them, has
+    no review of any product.
     """
     rejects = Rejects(path, journal)
 
@@ -113,18 +120,24 @@ def take_reviews(
     journal.reviews_without_product = int(
         staging.one("SELECT count(*) FROM review WHERE key NOT IN (SELECT key FROM product)")
     )
-    _check_reviews(path, staging, journal)
+    _check_reviews(path, staging, journal, may_lose=may_lose)
 
 
-def _check_reviews(path: Path, staging: Staging, journal: Journal) -> None:
-    """Raise FeedError where the file would take every product's reviews away without a word."""
+def _check_reviews(path: Path, staging: Staging, journal: Journal, *, may_lose: bool) -> None:
+    """Raise FeedError where the file would take every product's reviews away without a word.
+
+    A shop that has no reviews yet has none to lose.
+    """
+    cure = "if that is right, run again with --allow-shrink"
     if not journal.reviews:
-        raise FeedError(f"{path} holds no review; give a file with reviews, or leave --reviews away")
+        if staging.one("SELECT EXISTS (SELECT 1 FROM parent WHERE rating_count > 0)") and not may_lose:
+            raise FeedError(f"{path} holds no review, and the version in use has some; {cure}")
+        return
     # Products that have just left the feed show, too, that the ids are of this shop.
     known = "SELECT key FROM product UNION ALL SELECT key FROM parent"
-    if not staging.one(f"SELECT EXISTS (SELECT 1 FROM review WHERE key IN ({known}))"):
+    if not may_lose and not staging.one(f"SELECT EXISTS (SELECT 1 FROM review WHERE key IN ({known}))"):
         first = staging.one("SELECT key FROM review ORDER BY seq LIMIT 1")
         raise FeedError(
             f"none of the {journal.reviews} reviews in {path} belongs to a product of the feed (the first is "
-            f"of {first!r}); their product ids must be ids of the feed: correct them, or leave --reviews away"
+            f"of {first!r}); their product ids must be ids of the feed: correct them; {cure}"
         )

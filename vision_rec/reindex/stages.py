@@ -56,7 +56,8 @@ def plan(context: Context) -> None:
     take_feed(inputs.feed, staging, journal, settings=feed, progress=tell)
     failpoint("reindex.feed-staged")
     if inputs.reviews is not None:
-        take_reviews(inputs.reviews, staging, journal, settings=feed, progress=tell)
+        lose = inputs.allow_shrink
+        take_reviews(inputs.reviews, staging, journal, settings=feed, progress=tell, may_lose=lose)
     if parent is not None:
         take_gone(parent.records(), staging)
     _find_pictures(context, gone_too=stale.image_changed)
