@@ -341,3 +341,7 @@ def test_long_names_are_not_sent_back_whole(client):
 def test_all_parameters_are_in_the_openapi_document(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {p["name"] for p in paths["/v1/rules/diff"]["get"]["parameters"]} == {"before", "after"}
+    guarded = [("/v1/rules/publish", "post"), ("/v1/rules/discard", "post"), ("/v1/rules/{rule_id}", "put"),
+               ("/v1/rules/{rule_id}", "delete")]  # fmt: skip
+    for path, method in guarded:
+        assert "If-Match" in {p["name"] for p in paths[path][method]["parameters"]}, path

@@ -35,6 +35,17 @@ router = APIRouter(tags=["rules"])
 MAX_PREVIEWED = 20  # queries of one preview
 MAX_LOG = 500  # entries of one answer
 _NO_STORE = {"Cache-Control": "no-store"}
+_IF_MATCH = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "the ETag that was read; 412 where it was changed meanwhile",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"')
 
 
@@ -64,7 +75,8 @@ async def create_rule(request: Request) -> Response:
     return _answer(request, shown, tag=rule.serial, status=201, Location=f"/v1/rules/{rule.id}")
 
 
-@router.post("/v1/rules/publish", responses=answers(ChangesOut), openapi_extra=json_request(PublishBody))
+@router.post("/v1/rules/publish", responses=answers(ChangesOut),
+             openapi_extra=json_request(PublishBody) | _IF_MATCH)  # fmt: skip
 async def publish(request: Request) -> Response:
     """Make the draft the rules that apply; with If-Match only the draft that was looked at."""
     service, body = service_of(request), await read_json(request) if await request.body() else {}
@@ -80,7 +92,7 @@ async def publish(request: Request) -> Response:
     return _answer(request, {"version": number, "published": version is not None, **_changes(found)})
 
 
-@router.post("/v1/rules/discard", responses=answers(RulesOut))
+@router.post("/v1/rules/discard", responses=answers(RulesOut), openapi_extra=_IF_MATCH)
 async def discard(request: Request) -> Response:
     """Make the draft what is published again; with If-Match only the draft that was looked at."""
     service = service_of(request)
@@ -202,7 +214,8 @@ async def one_rule(request: Request, rule_id: str) -> Response:
     return _answer(request, rule, tag=rule["serial"])
 
 
-@router.put("/v1/rules/{rule_id}", responses=answers(RuleOut), openapi_extra=json_request(RuleBody))
+@router.put("/v1/rules/{rule_id}", responses=answers(RuleOut),
+            openapi_extra=json_request(RuleBody) | _IF_MATCH)  # fmt: skip
 async def change_rule(request: Request, rule_id: str) -> Response:
     """Replace a rule of the draft; with If-Match only if nobody changed it meanwhile."""
     service, body = service_of(request), await read_json(request)
@@ -212,7 +225,7 @@ async def change_rule(request: Request, rule_id: str) -> Response:
     return _answer(request, shown, tag=rule.serial)
 
 
-@router.delete("/v1/rules/{rule_id}", responses=answers(HistoryOut))
+@router.delete("/v1/rules/{rule_id}", responses=answers(HistoryOut), openapi_extra=_IF_MATCH)
 async def remove_rule(request: Request, rule_id: str) -> Response:
     """Take a rule out of the draft; with If-Match only if nobody changed it meanwhile."""
     service = service_of(request)
