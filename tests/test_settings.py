@@ -182,6 +182,8 @@ def test_hosts_as_they_are_written():
         "[2001:db8::1]",
         "::1",
         "bücher.example",
+        "हिन्दी.example",
+        "127。0。0。1",
     )
     assert Settings.load(images={"allowed_hosts": hosts}).images.allowed_hosts == hosts
 

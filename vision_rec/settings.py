@@ -35,8 +35,8 @@ NOT_SETTINGS = frozenset(
 _OF_KUBERNETES = re.compile(
     r"VISION_REC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-# The host of a URL, as `fetch` compares it.
-_HOST = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*\.?")
+# What `fetch` may compare with a URL's host; names in other scripts have signs and full stops of their own.
+_HOST = re.compile(r"(\*\.)?[\w.\-\u0080-\U0010ffff]*[\w\-\u0080-\U0010ffff]\.?")
 
 
 def _check_host(name: str) -> str:
