@@ -82,11 +82,13 @@ def open_image(
     return np.array(_open(source, (side, side), limits, query))
 
 
-def flatten_image(image: Image.Image, *, max_side: int, limits: ImageSettings | None = None) -> Picture:
+def flatten_image(image: object, *, max_side: int, limits: ImageSettings | None = None) -> Picture:
     """Make of an opened Pillow image what `open_image` makes of its file, under the limits of requests.
 
-    Raises ImageError (with a short `reason`) or ImageTooLargeError.
+    Raises InputError for what is no Pillow image, ImageError (with a short `reason`) or ImageTooLargeError.
     """
+    if not isinstance(image, Image.Image):
+        raise InputError(f"image is a {type(image).__name__}; give a Pillow image, a path, bytes or an array")
     limits = limits or _default_limits()
     _check_size(image.size, limits.max_query_pixels, limits)
     try:

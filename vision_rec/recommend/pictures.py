@@ -30,8 +30,6 @@ def picture_from(source: AnyPicture, *, max_side: int, limits: ImageSettings) ->
 
     Raises ImageError for what cannot be opened, InputError for what is no picture at all.
     """
-    from PIL import Image
-
     from vision_rec.images import flatten_image, open_image
 
     if isinstance(source, str) and source.startswith(("http://", "https://")):
@@ -46,10 +44,8 @@ def picture_from(source: AnyPicture, *, max_side: int, limits: ImageSettings) ->
         return open_image(bytes(source), max_side=max_side, limits=limits, query=True)
     if isinstance(source, np.ndarray):
         return source
-    if isinstance(source, Image.Image):
-        return flatten_image(source, max_side=max_side, limits=limits)
     if isinstance(source, PillowLike):
-        return np.asarray(source.convert("RGB"), dtype=np.uint8)
+        return flatten_image(source, max_side=max_side, limits=limits)
     raise InputError(
         f"image is a {type(source).__name__}; allowed are a path, bytes, an (H, W, 3) array or a Pillow image"
     )
