@@ -149,7 +149,10 @@ def test_filters_narrow_the_first_page(client):
     none = get(client, "/?category=Lamps&price_max=1&in_stock=1")
     assert "Nothing fits" in none.text and "catalogue is empty" not in none.text and not cards(none)
     assert "/?category=Lamps&in_stock=1" in [a["href"] for a in none.all("a", **{"class": "button"})]
-    assert "swap them" in get(client, "/?price_min=9&price_max=1", 422).text
+    wrong = get(client, "/?price_min=9&price_max=1&weights=colour:2", 422)
+    assert "swap them" in wrong.text and wrong.all("input", id="product")
+    sliders = {attrs["name"]: attrs["value"] for attrs in wrong.all("input", type="range")}
+    assert (sliders["w.colour"], sliders["w.text"]) == ("2", "0")
 
 
 def test_enter_searches_instead_of_sending_a_picture(client):

@@ -105,7 +105,7 @@ async def _render(request: Request, template: str) -> Response:
             shown |= await _results(request, service, form, picture)
     except (VisionRecError, ValidationError) as error:
         status, shown["problem"] = said_problem(request, error)
-        if not form.has_source:
+        if form == Form():  # it could not be read
             form = _salvaged(request)
     return await _html(request, template, status, form, shown)
 
