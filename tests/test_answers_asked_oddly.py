@@ -77,7 +77,7 @@ def test_what_an_opened_picture_may_not_be():
     file = io.BytesIO()
     drawn("RGB").save(file, "PNG")
     cut = Image.open(io.BytesIO(file.getvalue()[:90]))
-    with pytest.raises(ImageError, match="cannot be read"):
+    with pytest.raises(ImageError, match="the Pillow image is damaged"):
         picture_from(cut, max_side=32, limits=limits)
 
 
@@ -127,7 +127,7 @@ def test_filters_of_a_query_are_filters(rec):
 def test_pages_of_the_catalogue_begin_at_0(rec):
     assert len(rec.products(limit=3)) == 3 and not rec.products(limit=0)
     for options in ({"limit": -5}, {"offset": -1}, {"limit": True}, {"offset": 1.5}):
-        with pytest.raises(InputError, match="at least 0"):
+        with pytest.raises(InputError, match="at least 0|whole number"):
             rec.products(**options)
 
 

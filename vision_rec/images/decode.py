@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,18 +93,10 @@ def flatten_image(image: object, *, max_side: int, limits: ImageSettings | None 
         raise InputError(f"image is a {type(image).__name__}; give a Pillow image, a path, bytes or an array")
     limits = limits or _default_limits()
     _check_size(image.size, limits.max_query_pixels, limits)
-    try:
+    with _decoding("Pillow image"):  # an opened file is read only now
         image.load()
         turn = _orientation(image)
         flat = _flatten(image, fit(image.size, max_side, max_side))
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageTooLargeError("the image needs more memory than allowed", "memory") from error
-    except Exception as error:  # the decode boundary: an opened file is read here, or is closed already
-        reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
-        told = str(error)[:200] or type(error).__name__
-        raise ImageError(f"the Pillow image cannot be read: {told}", reason) from error
     return np.array(flat.transpose(_TURNS[turn]) if turn in _TURNS else flat)
 
 
@@ -133,15 +127,23 @@ def _open(source: bytes | Path, box: tuple[int, int], limits: ImageSettings, que
     kind = picture_format(data)
     if kind is None:
         raise ImageError(f"this is not a picture of a known format ({', '.join(FORMATS)})", "not-an-image")
-    try:
+    with _decoding(f"{kind} picture"):
         return _decode(data, kind, box, limits, query)
+
+
+@contextmanager
+def _decoding(what: str) -> Iterator[None]:
+    """Turn what decoding raises into an ImageError: codecs raise anything on hostile bytes."""
+    try:
+        yield
     except ImageError:
         raise
     except MemoryError as error:
-        raise ImageTooLargeError(f"the {kind} picture needs more memory than allowed", "memory") from error
-    except Exception as error:  # the decode boundary: codecs raise anything on hostile bytes
+        raise ImageTooLargeError(f"the {what} needs more memory than allowed", "memory") from error
+    except Exception as error:  # the decode boundary
         reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
-        raise ImageError(f"the {kind} picture is damaged: {str(error)[:200]}", reason) from error
+        told = str(error)[:200] or type(error).__name__
+        raise ImageError(f"the {what} is damaged: {told}", reason) from error
 
 
 def _read(path: Path, max_bytes: int) -> bytes:

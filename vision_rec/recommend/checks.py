@@ -20,9 +20,9 @@ SOURCES = "product_id, image, text, colour, examples, recent, user_id or session
 def check_query(query: Query, max_k: int) -> None:
     """Raise InputError for the first thing in `query` that is not allowed."""
     _types(query)
-    _whole("k", query.k, 1, max_k)
-    _whole("offset", query.offset, 0, None)
-    _whole("max_per_group", query.max_per_group, 0, None)
+    check_whole("k", query.k, 1, max_k)
+    check_whole("offset", query.offset, 0)
+    check_whole("max_per_group", query.max_per_group, 0)
     shares = ("diversity", "rating_boost", *(["session_share"] if query.session_share is not None else ()))
     for name in shares:
         _number(name, getattr(query, name), 0.0, 1.0)
@@ -99,9 +99,10 @@ def _recent_types(query: Query) -> None:
             raise InputError(f"recent_types has {kind[:80]!r}; allowed are {', '.join(RECENT_TYPES)}")
 
 
-def _whole(name: str, value: object, low: int, high: int | None) -> None:
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Raise InputError unless `value` is a whole number from `low` to `high`, or of any size above."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise InputError(f"{name} is {value!r}; allowed is a whole number")
+        raise InputError(f"{name} is {value!r:.80}; allowed is a whole number")
     if value < low or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"{low} to {high}"
         raise InputError(f"{name} is {value!r:.80}; allowed is {allowed}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from vision_rec.errors import InputError
 from vision_rec.filters import Filters
 from vision_rec.recommend.encoding import Crop
+from vision_rec.types import Example, Picture
 
 AnyFilters = Filters | Mapping[str, Any] | Sequence[str]
 
@@ -31,6 +32,17 @@ def listed(values: Sequence[str] | None) -> tuple[str, ...]:
     if not isinstance(values, Iterable | None):
         raise InputError(f"{values!r:.80} is no list of texts")
     return tuple(values or ())
+
+
+def example_of(entry: Example | Mapping[str, Any], picture: Callable[[Any], Picture]) -> Example:
+    """Return an example given as such or as a mapping, whose image `picture` opens; raises InputError."""
+    if isinstance(entry, Example):
+        return entry
+    if not isinstance(entry, Mapping) or not set(entry) <= {"product_id", "image", "weight"}:
+        raise InputError(f"an example is {entry!r:.80}; it has a product_id or an image, and a weight")
+    image = entry.get("image")
+    opened = None if image is None else picture(image)
+    return Example(entry.get("product_id"), opened, entry.get("weight", 1.0))
 
 
 def filters_of(filters: AnyFilters | None) -> Filters | None:

@@ -126,7 +126,9 @@ def aim(
     )
     allowed = state.catalog.mask(query.filters, like=product_row)
     again = alone and sessions.viewed == "rank"  # what was viewed is an answer, too
-    allowed[_excluded(state, query, product_row) | _visited(state, query, alone=alone, again=again)] = False
+    allowed[_excluded(state, query, product_row)] = False
+    if query.recent:
+        allowed[_visited(state, query, alone=alone, again=again)] = False
     lexical, boost = _boosts(state, query, search)
     few = alone and older is None and len(visits) <= FEW_VIEWS
     others = likeminded(state, audience(), row, weights) if few else None
@@ -193,8 +195,9 @@ def _unknown(state: State, query: Query, history: History | None, past: Past) ->
     most = max(visitors.values(), default=1)
     boost[list(visitors)] = [count / most for count in visitors.values()]
     allowed = state.catalog.mask(query.filters) & (boost > 0)
-    allowed[_excluded(state, query, None) | _visited(state, query, alone=True, again=False)] = False
-    allowed[spared(state, past, viewed_too=True)] = False
+    allowed[_excluded(state, query, None) | spared(state, past, viewed_too=True)] = False
+    if query.recent:
+        allowed[_visited(state, query, alone=True, again=False)] = False
     nothing = np.zeros(state.layout.dim, dtype=np.float32)
     return Target(
         query=query,

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vision_rec.errors import InputError, VisionRecError
+from vision_rec.errors import VisionRecError
 from vision_rec.fusion import AspectLayout
 from vision_rec.recommend.answerer import CHUNK, Answerer, Neighbours
+from vision_rec.recommend.checks import check_whole
 from vision_rec.recommend.colours import NameColours, names_of
 from vision_rec.recommend.encoding import QueryEncoder, QueryEncoders
 from vision_rec.recommend.explain import Explanation
-from vision_rec.recommend.given import AnyFilters, box_of, filters_of, listed
+from vision_rec.recommend.given import AnyFilters, box_of, example_of, filters_of, listed
 from vision_rec.recommend.journey import Influences, Journey
 from vision_rec.recommend.pictures import AnyPicture, picture_from
 from vision_rec.recommend.state import State, current_of, open_state
@@ -174,9 +173,8 @@ class Recommender:
 
     def products(self, *, offset: int = 0, limit: int = 100) -> tuple[Product, ...]:
         """Return products that are not retired, in the order of the catalogue."""
-        for name, value in (("offset", offset), ("limit", limit)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise InputError(f"{name} is {value!r:.80}; allowed is a whole number, at least 0")
+        check_whole("offset", offset, 0)
+        check_whole("limit", limit, 0)
         catalog = self._state.catalog
         return tuple(catalog.product(int(row)) for row in catalog.live_rows[offset : offset + limit])
 
@@ -184,15 +182,6 @@ class Recommender:
         """Open a query's picture as large as the encoders need it; raise ImageError."""
         side = _CROP_SIDE if crop is not None else self.encoders.image.input_side
         return picture_from(source, max_side=side, limits=self.settings.images)
-
-    def _example(self, entry: Example | Mapping[str, Any]) -> Example:
-        if isinstance(entry, Example):
-            return entry
-        if not isinstance(entry, Mapping) or not set(entry) <= {"product_id", "image", "weight"}:
-            raise InputError(f"an example is {entry!r}; it has a product_id or an image, and a weight")
-        image = entry.get("image")
-        picture = None if image is None else self.picture(image)
-        return Example(entry.get("product_id"), picture, entry.get("weight", 1.0))
 
     def reload_if_changed(self) -> bool:
         """Open what CURRENT names now, if it is another version, and rules published since.
@@ -337,7 +326,7 @@ class Recommender:
                 image=None if image is None else self.picture(image, crop=crop),
                 text=text,
                 colour=colour,
-                examples=tuple(map(self._example, examples or ())),
+                examples=tuple(example_of(entry, self.picture) for entry in examples or ()),
                 recent=listed(recent),
                 recent_types=listed(recent_types),
                 user_id=user_id,

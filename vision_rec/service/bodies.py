@@ -113,9 +113,12 @@ def check_known(given: Iterable[str], known: Iterable[str]) -> None:
     allowed = tuple(known)
     for name in given:
         if name not in allowed:
-            near = get_close_matches(name, allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(allowed)}"
-            raise InputError(f"unknown field {name[:50]!r}; {hint}")
+            raise InputError(f"unknown field {name[:50]!r}; {_nearest(name, allowed)}")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
 async def read_upload(request: Request, max_bytes: int) -> Upload:
@@ -210,9 +213,8 @@ def fields_from_texts(
 def refuse_unknown(name: str, known: Collection[str]) -> None:
     """Raise InputError for a parameter that is not among the `known` ones, with the nearest name."""
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-        raise ParameterError(name, "unknown", f"unknown parameter {name[:50]!r}; {hint}")
+        detail = f"unknown parameter {name[:50]!r}; {_nearest(name, sorted(known))}"
+        raise ParameterError(name, "unknown", detail)
 
 
 async def known_parameters(request: Request) -> None:
